@@ -1,0 +1,1 @@
+"""From a MIP-PET scan to a tumour mask: settings, weights, preparation, flips, folds, findings."""

@@ -1,0 +1,23 @@
+"""What can go wrong, and whose turn it is to mend it.
+
+    SegmentationError
+    ├── ScanError       the client's scan cannot be segmented (HTTP 4xx)
+    ├── WeightsError    the fold weights cannot be loaded (the start stops)
+    └── SettingsError   a setting has a bad value (the start stops)
+"""
+
+
+class SegmentationError(Exception):
+    """Base of every error that this project raises on purpose."""
+
+
+class ScanError(SegmentationError):
+    """The scan cannot be read or segmented; the message tells its sender why."""
+
+
+class WeightsError(SegmentationError):
+    """The fold weights cannot be used; the message tells the operator what to do."""
+
+
+class SettingsError(SegmentationError):
+    """A setting has a bad value; the message names it."""

@@ -1,0 +1,1 @@
+"""From scans and labels to published fold weights: data, folds, augmentation, fitting, evaluation."""

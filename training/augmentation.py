@@ -1,0 +1,82 @@
+"""What a training scan goes through before the network sees it."""
+
+import os
+
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # read by albumentations when it is imported
+
+import albumentations as A
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from inference.preparation import GreyScan
+
+NO_UPTAKE = 255
+
+SoftLabel = npt.NDArray[np.uint8]
+
+
+def build_augmentation(crop_size: tuple[int, int], *, vertical_flips: float = 0.0) -> A.Compose:
+    """Build the pipeline for scans already at the network's resolution.
+
+    Image and mask are uint8 (h, w): grey (white is no uptake) and tumour share in 1/255.
+    The result has `crop_size` (height, width), both multiples of 32. `vertical_flips` is the
+    share of scans turned upside down.
+    """
+    height, width = crop_size
+    return A.Compose(
+        [
+            A.HorizontalFlip(p=0.5),
+            A.VerticalFlip(p=vertical_flips),
+            A.Affine(
+                scale=(0.85, 1.15),
+                rotate=(-8, 8),
+                translate_percent={"x": (-0.04, 0.04), "y": (-0.04, 0.04)},
+                interpolation=cv2.INTER_LINEAR,
+                mask_interpolation=cv2.INTER_LINEAR,
+                fill=NO_UPTAKE,
+                fill_mask=0,
+                p=0.7,
+            ),
+            A.PadIfNeeded(height, width, position="random", fill=NO_UPTAKE, fill_mask=0),
+            A.RandomCrop(height, width),
+            A.RandomBrightnessContrast(brightness_limit=0.12, contrast_limit=0.15, p=0.4),
+            A.RandomGamma(gamma_limit=(75, 130), p=0.4),
+            A.GaussianBlur(sigma_limit=(0.3, 0.9), blur_limit=0, p=0.15),
+            A.GaussNoise(std_range=(0.01, 0.04), p=0.2),
+            A.SaltAndPepper(amount=(0.001, 0.01), p=0.1),
+        ]
+    )
+
+
+def paste_lesions(
+    control: GreyScan,
+    patient: GreyScan,
+    soft_label: SoftLabel,
+    generator: np.random.Generator,
+    *,
+    shift_px: int = 12,
+) -> tuple[GreyScan, SoftLabel]:
+    """Give a control a patient's lesions, as the projection itself would: the darker grey wins.
+
+    All arrays are uint8 (h, w) at the network's resolution; the two scans may differ in height.
+    Lesions keep their place up to a shift and a mirroring; where the control is darker still they
+    cannot be seen and stay out of the label. Returns the new scan and its soft label.
+    """
+    lesion = np.where(soft_label > 0, patient, NO_UPTAKE).astype(np.uint8)
+    if generator.random() < 0.5:
+        lesion, soft_label = lesion[:, ::-1], soft_label[:, ::-1]
+    shift = generator.integers(-shift_px, shift_px + 1, size=2)
+    lesion = _placed(lesion, control.shape, shift, NO_UPTAKE)  # (h, w)
+    share = _placed(soft_label, control.shape, shift, 0)  # (h, w)
+    darker = lesion < control
+    return np.minimum(control, lesion), np.where(darker, share, 0).astype(np.uint8)
+
+
+def _placed(image: np.ndarray, shape: tuple[int, ...], shift: np.ndarray, fill: int) -> np.ndarray:
+    moved = np.float32([[1, 0, shift[1]], [0, 1, shift[0]]])
+    size = (shape[1], shape[0])
+    placed = cv2.warpAffine(
+        np.ascontiguousarray(image), moved, size, flags=cv2.INTER_NEAREST, borderValue=float(fill)
+    )
+    return np.asarray(placed)

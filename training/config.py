@@ -1,0 +1,59 @@
+"""Everything that decides a training run, in one place; it is written beside the run's weights."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from inference.preparation import PAD_MULTIPLE, Preparation
+
+
+class FitConfig(BaseModel):
+    """One training run. The defaults are the recipe of the shipped folds."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    fold: Annotated[int, Field(ge=0)]
+    seed: int = 0
+    epochs: Annotated[int, Field(ge=1)] = 50
+
+    input_scale: Annotated[float, Field(gt=0, le=4)] = 0.48
+    crop_size: tuple[int, int] = (256, 192)
+    vertical_flips: Annotated[float, Field(ge=0, le=1)] = 0.0
+
+    patients_per_batch: Annotated[int, Field(ge=1)] = 5
+    controls_per_batch: Annotated[int, Field(ge=0)] = 3
+    lesion_paste: Annotated[float, Field(ge=0, le=1)] = 0.5
+
+    encoder_weights: Literal["imagenet"] | None = None
+    loss: Literal["dice-ce", "dice"] = "dice-ce"
+    learning_rate: Annotated[float, Field(gt=0)] = 5e-4
+    weight_decay: Annotated[float, Field(ge=0)] = 1e-2
+    warmup_share: Annotated[float, Field(gt=0, lt=1)] = 0.15
+    ema_decay: Annotated[float, Field(gt=0, lt=1)] = 0.99
+
+    precision: Literal["auto", "32-true", "bf16-mixed"] = "auto"
+    validate_every: Annotated[int, Field(ge=1)] = 5
+    workers: Annotated[int, Field(ge=0)] = 0
+
+    @field_validator("crop_size")
+    @classmethod
+    def _multiple_of_32(cls, crop_size: tuple[int, int]) -> tuple[int, int]:
+        if any(side < PAD_MULTIPLE or side % PAD_MULTIPLE for side in crop_size):
+            raise ValueError(f"both sides must be multiples of {PAD_MULTIPLE}")
+        return crop_size
+
+    @property
+    def preparation(self) -> Preparation:
+        """Return the preparation that scans of this run get, in training as in serving."""
+        return Preparation(input_scale=self.input_scale)
+
+
+def read_config(run_dir: Path) -> FitConfig:
+    """Read the configuration that `fit` wrote into a run's folder."""
+    return FitConfig.model_validate_json((run_dir / "config.json").read_text())
+
+
+def write_config(config: FitConfig, run_dir: Path) -> None:
+    """Write the whole configuration into the run's folder."""
+    (run_dir / "config.json").write_text(config.model_dump_json(indent=1) + "\n")
