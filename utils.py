@@ -38,7 +38,9 @@ def decode_request(img: str) -> Scan:
     if text.startswith("data:"):
         header, comma, text = text.partition(",")
         if not comma or not header.endswith(";base64"):
-            raise ScanError("'img' is a data URL that is not base64: it must start with 'data:image/png;base64,'")
+            raise ScanError(
+                "'img' is a data URL that is not base64: it must start with 'data:image/png;base64,'"
+            )
     if not text:
         raise ScanError("'img' is empty: send the scan's PNG or JPEG file as base64")
     try:

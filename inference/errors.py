@@ -1,9 +1,9 @@
 """What can go wrong, and whose turn it is to mend it.
 
-    SegmentationError
-    ├── ScanError       the client's scan cannot be segmented (HTTP 4xx)
-    ├── WeightsError    the fold weights cannot be loaded (the start stops)
-    └── SettingsError   a setting has a bad value (the start stops)
+SegmentationError
+├── ScanError       the client's scan cannot be segmented (HTTP 4xx)
+├── WeightsError    the fold weights cannot be loaded (the start stops)
+└── SettingsError   a setting has a bad value (the start stops)
 """
 
 

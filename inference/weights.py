@@ -1,7 +1,6 @@
 """Fold weights on disk: a safetensors file that says itself how it is to be served."""
 
 import hashlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -90,7 +89,9 @@ def _read(path: Path) -> bytes:
     except OSError as error:
         raise WeightsError(f"the fold weights {path} cannot be read: {error.strerror or error}") from None
     if content.startswith(LFS_POINTER):
-        raise WeightsError(f"{path} is a Git LFS pointer, not the weights: run `git lfs install` and `git lfs pull`")
+        raise WeightsError(
+            f"{path} is a Git LFS pointer, not the weights: run `git lfs install` and `git lfs pull`"
+        )
     return content
 
 
@@ -102,14 +103,16 @@ def _read_metadata(path: Path) -> FoldMetadata:
         raise WeightsError(f"{path} is no safetensors file, or is cut short ({error})") from None
     if text is None:
         raise WeightsError(
-            f"{path} does not say how it was prepared: export it again with `uv run python -m training export`"
+            f"{path} does not say how its scans are prepared: make it with `python -m training export`"
         )
     try:
         return FoldMetadata.model_validate_json(text)
     except ValidationError as error:
         fault = error.errors()[0]
         where = ".".join(str(part) for part in fault["loc"])
-        raise WeightsError(f"{path} has metadata that this version cannot read: {where}: {fault['msg']}") from None
+        raise WeightsError(
+            f"{path} has metadata that this version cannot read: {where}: {fault['msg']}"
+        ) from None
 
 
 def _read_safetensors(path: Path, content: bytes) -> State:
@@ -124,7 +127,9 @@ def _read_checkpoint(path: Path) -> State:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch.load raises a different type for every kind of damage
         reason = str(error).partition("\n")[0]
-        raise WeightsError(f"{path} is no checkpoint of tensors alone, which is all that is loaded ({reason})") from None
+        raise WeightsError(
+            f"{path} is no checkpoint of tensors alone, which is all that is loaded ({reason})"
+        ) from None
     while isinstance(checkpoint, dict) and isinstance(checkpoint.get("state_dict"), dict):
         checkpoint = checkpoint["state_dict"]
     if not isinstance(checkpoint, dict) or not all(isinstance(v, torch.Tensor) for v in checkpoint.values()):
@@ -148,18 +153,15 @@ def _build(path: Path, state: State) -> torch.nn.Module:
         if names:
             shown = ", ".join(names[:KEYS_SHOWN])
             raise WeightsError(
-                f"{path} is not the weights of a {ARCHITECTURE}: it {fault} {len(names)} tensors ({shown}, ...): "
-                "name another file or artifact"
+                f"{path} is not the weights of a {ARCHITECTURE}: it {fault} {len(names)} tensors "
+                f"({shown}, ...): name another file or artifact"
             )
-    network.load_state_dict({name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in state.items()})
+    network.load_state_dict(
+        {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in state.items()}
+    )
     return network.eval()
 
 
 def _compact(tensor: torch.Tensor) -> torch.Tensor:
     tensor = tensor.detach().cpu().contiguous()
     return tensor.half() if tensor.is_floating_point() and tensor.ndim > 1 else tensor
-
-
-def describe(metadata: FoldMetadata) -> dict[str, Any]:
-    """Return a fold's metadata as plain JSON values."""
-    return dict(json.loads(metadata.model_dump_json()))

@@ -23,7 +23,6 @@ def build_augmentation(crop_size: tuple[int, int], *, vertical_flips: float = 0.
     The result has `crop_size` (height, width), both multiples of 32. `vertical_flips` is the
     share of scans turned upside down.
     """
-    height, width = crop_size
     return A.Compose(
         [
             A.HorizontalFlip(p=0.5),
@@ -38,13 +37,23 @@ def build_augmentation(crop_size: tuple[int, int], *, vertical_flips: float = 0.
                 fill_mask=0,
                 p=0.7,
             ),
-            A.PadIfNeeded(height, width, position="random", fill=NO_UPTAKE, fill_mask=0),
-            A.RandomCrop(height, width),
+            build_crop(crop_size),
             A.RandomBrightnessContrast(brightness_limit=0.12, contrast_limit=0.15, p=0.4),
             A.RandomGamma(gamma_limit=(75, 130), p=0.4),
             A.GaussianBlur(sigma_limit=(0.3, 0.9), blur_limit=0, p=0.15),
             A.GaussNoise(std_range=(0.01, 0.04), p=0.2),
             A.SaltAndPepper(amount=(0.001, 0.01), p=0.1),
+        ]
+    )
+
+
+def build_crop(crop_size: tuple[int, int]) -> A.Compose:
+    """Build what every training scan needs: padding with no uptake and a random crop to `crop_size`."""
+    height, width = crop_size
+    return A.Compose(
+        [
+            A.PadIfNeeded(height, width, position="random", fill=NO_UPTAKE, fill_mask=0),
+            A.RandomCrop(height, width),
         ]
     )
 

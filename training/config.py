@@ -19,6 +19,7 @@ class FitConfig(BaseModel):
 
     input_scale: Annotated[float, Field(gt=0, le=4)] = 0.48
     crop_size: tuple[int, int] = (256, 192)
+    augmentation: bool = True
     vertical_flips: Annotated[float, Field(ge=0, le=1)] = 0.0
 
     patients_per_batch: Annotated[int, Field(ge=1)] = 5

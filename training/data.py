@@ -1,6 +1,6 @@
 """Scans and labels on disk, in the folder structure that the data set is published in.
 
-    patients/imgs/patient_NNN.png   patients/labels/segmentation_NNN.png   controls/imgs/control_NNN.png
+patients/imgs/patient_NNN.png   patients/labels/segmentation_NNN.png   controls/imgs/control_NNN.png
 """
 
 import re
@@ -33,6 +33,7 @@ class Case:
 
     @property
     def is_patient(self) -> bool:
+        """Say whether the scan has a label."""
         return self.label_path is not None
 
 
@@ -76,9 +77,7 @@ def read_case(case: Case) -> LabelledScan:
         return LabelledScan(case, grey, np.zeros(grey.shape, dtype=np.bool_))
     label = to_grey(_read(case.label_path))
     if label.shape != grey.shape:
-        raise DataError(
-            f"{case.label_path.name} is {label.shape}, but {case.scan_path.name} is {grey.shape} (height, width)"
-        )
+        raise DataError(f"{case.label_path.name} is {label.shape}, but {case.scan_path.name} is {grey.shape}")
     values = np.unique(label)
     if not np.isin(values, (0, 255)).all():
         strange = values[~np.isin(values, (0, 255))]
@@ -103,7 +102,9 @@ def _root(data_dir: Path) -> Path:
     for candidate in (data_dir, data_dir / "tumor-segmentation", data_dir / "raw" / "tumor-segmentation"):
         if (candidate / "patients" / "imgs").is_dir():
             return candidate
-    raise DataError(f"{data_dir} has no patients/imgs folder: name the folder that holds patients/ and controls/")
+    raise DataError(
+        f"{data_dir} has no patients/imgs folder: name the folder that holds patients/ and controls/"
+    )
 
 
 def _by_number(folder: Path) -> dict[int, Path]:

@@ -11,7 +11,7 @@ from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
 
 from inference.weights import FoldMetadata, save_fold
 from training.config import FitConfig, read_config, write_config
-from training.curves import plot_curves
+from training.curves import METRICS_DIR, plot_curves
 from training.data import DataError, find_cases, read_cases
 from training.folds import Split
 from training.loading import FoldData
@@ -26,8 +26,8 @@ CHECKPOINTS_KEPT = 2
 def fit(config: FitConfig, *, data_dir: Path, split: Split, run_dir: Path, resume: bool = False) -> Path:
     """Train one fold and return the file of its averaged weights, ready to be exported.
 
-    The run's folder receives `config.json`, `metrics.csv`, `curves.png`, the two newest
-    checkpoints and `fold.safetensors`. With `resume` a run that was cut off goes on from its
+    The run's folder receives `config.json`, `metrics/`, `curves.png`, the two newest checkpoints
+    and `fold.safetensors`. With `resume` a run that was cut off goes on from its
     newest readable checkpoint, with the configuration that it was started with.
     Raises `DataError` where the data or the run's folder is not as it should be.
     """
@@ -80,7 +80,9 @@ def _claim(run_dir: Path, config: FitConfig, *, resume: bool) -> FitConfig:
             raise DataError(f"{run_dir} holds no run to resume: leave out --resume to start it")
         return read_config(run_dir)
     if run_dir.exists() and any(run_dir.iterdir()):
-        raise DataError(f"{run_dir} already holds a run: add --resume to go on with it, or name another --run-dir")
+        raise DataError(
+            f"{run_dir} already holds a run: add --resume to go on with it, or name another --run-dir"
+        )
     run_dir.mkdir(parents=True, exist_ok=True)
     write_config(config, run_dir)
     return config
@@ -114,16 +116,14 @@ class Curves(Callback):
 
 
 def _loggers(config: FitConfig, run_dir: Path) -> list[Logger]:
-    loggers: list[Logger] = [CSVLogger(run_dir, name="", version="")]
+    loggers: list[Logger] = [CSVLogger(run_dir, name=METRICS_DIR)]  # a new version for every resumption
     if wandb_is_configured():
         loggers.append(WandbLogger(project="tumor-segmentation", name=run_dir.name, save_dir=run_dir))
         loggers[-1].log_hyperparams(config.model_dump(mode="json"))
     return loggers
 
 
-def _metadata(
-    config: FitConfig, split: Split, scans: int, steps: int, commit: str | None
-) -> FoldMetadata:
+def _metadata(config: FitConfig, split: Split, scans: int, steps: int, commit: str | None) -> FoldMetadata:
     training = {
         "config": config.model_dump(mode="json"),
         "split_sha256": split.sha256,

@@ -24,6 +24,7 @@ class Split:
 
     @property
     def folds(self) -> int:
+        """Return the number of folds."""
         return 1 + max(self.fold_of.values())
 
     @property

@@ -11,7 +11,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from inference.preparation import FloatMap, GreyScan, Preparation, resize
-from training.augmentation import SoftLabel, build_augmentation, paste_lesions
+from training.augmentation import SoftLabel, build_augmentation, build_crop, paste_lesions
 from training.config import FitConfig
 from training.data import LabelledScan
 
@@ -47,7 +47,11 @@ class TrainingScans(Dataset[tuple[torch.Tensor, torch.Tensor]]):
         self.patients = [resize_scan(s, config.preparation) for s in scans if s.case.is_patient]
         self.controls = [resize_scan(s, config.preparation) for s in scans if not s.case.is_patient]
         self.lesion_paste = config.lesion_paste
-        self.augmentation = build_augmentation(config.crop_size, vertical_flips=config.vertical_flips)
+        self.augmentation = (
+            build_augmentation(config.crop_size, vertical_flips=config.vertical_flips)
+            if config.augmentation
+            else build_crop(config.crop_size)
+        )
 
     def __getitem__(self, draw: Draw) -> tuple[torch.Tensor, torch.Tensor]:
         """Return input (1, h, w) float32 and soft label (1, h, w) float32; controls follow patients."""
@@ -81,6 +85,7 @@ class BalancedSampler(Sampler[Draw]):
 
     @property
     def batch_size(self) -> int:
+        """Return how many draws in order make a batch."""
         return self.config.patients_per_batch + self.controls_per_batch
 
     def set_epoch(self, epoch: int) -> None:

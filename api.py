@@ -1,0 +1,270 @@
+"""The service: `uv run api.py` answers on http://127.0.0.1:9051."""
+
+import asyncio
+import socket
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+import anyio
+import uvicorn
+from fastapi import Depends, FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from loguru import logger
+from pydantic import ValidationError
+from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException
+
+from inference import __version__
+from inference.ensemble import Ensemble, Prediction, load_ensemble
+from inference.errors import SegmentationError, SettingsError
+from inference.settings import Settings, read_settings
+from service.body_limit import BodyLimit
+from service.logs import RequestLog, configure_logging
+from service.messages import (
+    PROBLEM_CONTENT,
+    AnalyzeResponse,
+    Health,
+    ModelIdentity,
+    Running,
+    ServiceInfo,
+    TumorPredictRequestDto,
+    TumorPredictResponseDto,
+)
+from service.problems import install_problem_handlers
+from service.readiness import State
+from utils import Scan, decode_image, decode_request, encode_request
+
+SERVICE = "tumor-segmentation-api"
+RETRY_AFTER_S = 2
+ANALYZE_BODY: dict[str, Any] = {
+    "required": True,
+    "content": {
+        "application/json": {"schema": TumorPredictRequestDto.model_json_schema()},
+        "multipart/form-data": {
+            "schema": {
+                "type": "object",
+                "required": ["file"],
+                "properties": {"file": {"type": "string", "format": "binary"}},
+            }
+        },
+    },
+}
+BAD_SCAN: dict[int | str, dict[str, Any]] = {
+    413: {"description": "The body is too large", "content": PROBLEM_CONTENT},
+    422: {"description": "The request holds no scan that can be segmented", "content": PROBLEM_CONTENT},
+    503: {"description": "The folds are not loaded yet", "content": PROBLEM_CONTENT},
+}
+
+
+@dataclass
+class Service:
+    """What the routes share: the one ensemble of this process, and the one thread that may run it."""
+
+    settings: Settings
+    ensemble: Ensemble | None = None
+    state: State = State.STARTING
+    started: float = field(default_factory=time.monotonic)
+    one_at_a_time: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(1))
+
+    async def start(self) -> None:
+        """Load the folds where that has not been done, and warm them up, off the event loop."""
+        try:
+            if self.ensemble is None:
+                self.ensemble = await anyio.to_thread.run_sync(load_ensemble, self.settings)
+            await anyio.to_thread.run_sync(self.ensemble.warm_up, limiter=self.one_at_a_time)
+        except Exception as error:
+            self.state = State.FAILED
+            logger.error("the service cannot start: {}", error)
+            raise
+        self.state = State.READY
+        logger.info("ready after {:.1f} s: {}", time.monotonic() - self.started, self.ensemble.identity())
+
+    async def segment(self, scan: Scan) -> Prediction:
+        """Run the ensemble on a scan, without blocking the event loop."""
+        if self.state is not State.READY or self.ensemble is None:
+            raise HTTPException(
+                503,
+                f"the folds are not loaded: the service is {self.state}",
+                {"Retry-After": str(RETRY_AFTER_S)},
+            )
+        return await anyio.to_thread.run_sync(self.ensemble.predict, scan, limiter=self.one_at_a_time)
+
+
+async def get_service(request: Request) -> Service:
+    """Return the service that answers a request."""
+    service: Service = request.app.state.service
+    return service
+
+
+async def read_upload(request: Request) -> Scan:
+    """Decode the scan of a request: JSON with `img`, or a multipart form with `file`."""
+    if request.headers.get("content-type", "").startswith("multipart/form-data"):
+        async with request.form(max_files=1, max_fields=1) as form:
+            file = form.get("file")
+            if not isinstance(file, UploadFile):
+                raise HTTPException(422, "the form has no file named 'file'")
+            return await anyio.to_thread.run_sync(decode_image, await file.read())
+    try:
+        body = TumorPredictRequestDto.model_validate_json(await request.body())
+    except ValidationError as error:
+        faults = [{**fault, "loc": ("body", *fault["loc"])} for fault in error.errors(include_url=False)]
+        raise RequestValidationError(faults) from None
+    return await anyio.to_thread.run_sync(decode_request, body.img)
+
+
+ServiceDependency = Annotated[Service, Depends(get_service)]
+ScanDependency = Annotated[Scan, Depends(read_upload)]
+
+
+def create_app(settings: Settings, ensemble: Ensemble | None = None) -> FastAPI:
+    """Build the service; without an `ensemble` it loads the folds that the settings name as it starts."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        start = asyncio.create_task(app.state.service.start())
+        if ensemble is None:
+            await start
+        yield
+        start.cancel()
+
+    app = FastAPI(
+        title="Tumor Segmentation API",
+        version=__version__,
+        summary="Outlines tumours on whole-body MIP-PET scans",
+        lifespan=lifespan,
+    )
+    app.state.service = Service(settings, ensemble)
+    app.add_middleware(BodyLimit, max_bytes=int(settings.max_body_mb * 1e6))
+    app.add_middleware(RequestLog)
+    install_problem_handlers(app)
+    _add_routes(app)
+    return app
+
+
+def _add_routes(app: FastAPI) -> None:
+    app.get("/", summary="Say that the service runs")(root)
+    app.get("/api", summary="Say what is running")(info)
+    app.get("/health/live", summary="Say that the process answers")(live)
+    app.get(
+        "/health/ready", summary="Say whether scans can be segmented", responses={503: {"model": Health}}
+    )(ready)
+    app.post("/predict", summary="Segment a scan", responses=BAD_SCAN)(predict)
+    app.post(
+        "/analyze",
+        summary="Segment a scan and say what was found",
+        responses=BAD_SCAN,
+        openapi_extra={"requestBody": ANALYZE_BODY},
+    )(analyze)
+
+
+async def root() -> Running:
+    """Answer that the service runs."""
+    return Running(message="The tumour segmentation service is running. See /docs.")
+
+
+async def info(service: ServiceDependency) -> ServiceInfo:
+    """Answer what is running here."""
+    model = service.ensemble.identity() if service.ensemble else None
+    return ServiceInfo(
+        service=SERVICE,
+        version=__version__,
+        uptime_s=round(time.monotonic() - service.started, 1),
+        state=service.state,
+        model=ModelIdentity.model_validate(model) if model else None,
+    )
+
+
+async def live() -> Health:
+    """Answer that the process is alive."""
+    return Health(state="live")
+
+
+async def ready(service: ServiceDependency) -> JSONResponse:
+    """Answer 200 once the folds are loaded and warmed up, 503 before."""
+    return JSONResponse({"state": service.state}, 200 if service.state is State.READY else 503)
+
+
+async def predict(
+    body: TumorPredictRequestDto, request: Request, service: ServiceDependency
+) -> TumorPredictResponseDto:
+    """Answer the mask of a scan: decode, segment, encode."""
+    scan = await anyio.to_thread.run_sync(decode_request, body.img)  # (H, W, 3)
+    prediction = await service.segment(scan)
+    request.state.findings = _findings(prediction)
+    return TumorPredictResponseDto(img=await anyio.to_thread.run_sync(encode_request, prediction.mask))
+
+
+async def analyze(scan: ScanDependency, request: Request, service: ServiceDependency) -> AnalyzeResponse:
+    """Answer the mask of a scan, its lesions, and how probable it is that there is tumour at all."""
+    started = time.perf_counter()
+    prediction = await service.segment(scan)
+    segmented = time.perf_counter()
+    img = await anyio.to_thread.run_sync(encode_request, prediction.mask)
+    lesions = await anyio.to_thread.run_sync(prediction.lesions)
+    request.state.findings = _findings(prediction)
+    assert service.ensemble is not None
+    timings = prediction.timings_ms | {
+        "wait": 1000 * (segmented - started) - sum(prediction.timings_ms.values()),
+        "encode": 1000 * (time.perf_counter() - segmented),
+    }
+    return AnalyzeResponse(
+        img=img,
+        tumor_detected=prediction.tumor_detected,
+        tumor_probability=round(prediction.tumor_probability, 4),
+        tumor_area_px=prediction.tumor_area_px,
+        tumor_fraction=prediction.tumor_area_px / prediction.mask[..., 0].size,
+        lesions=lesions,
+        model=ModelIdentity.model_validate(service.ensemble.identity()),
+        timings_ms={name: round(value, 1) for name, value in timings.items()},
+    )
+
+
+def _findings(prediction: Prediction) -> str:
+    height, width, _ = prediction.mask.shape
+    return (
+        f"scan {width}x{height} px, tumour {prediction.tumor_area_px} px, "
+        f"probability {prediction.tumor_probability:.2f}, infer {prediction.timings_ms['infer']:.0f} ms"
+    )
+
+
+def main() -> int:
+    """Start the service from the environment; a broken set-up ends here, in one sentence."""
+    try:
+        settings = read_settings()
+        configure_logging(settings)
+        listener = bind(settings)
+        ensemble = load_ensemble(settings)
+    except SegmentationError as error:
+        print(f"The service cannot start: {error}.", file=sys.stderr)
+        return 1
+    config = uvicorn.Config(create_app(settings, ensemble), log_config=None, access_log=False)
+    server = uvicorn.Server(config)
+    with suppress(KeyboardInterrupt):  # uvicorn raises it again after an orderly end
+        server.run(sockets=[listener])
+    return 0 if server.started else 1
+
+
+def bind(settings: Settings) -> socket.socket:
+    """Take the service's port before anything slow is done; raises `SettingsError` where it cannot be had."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listener = socket.socket(family)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((settings.host, settings.port))
+    except OSError as error:
+        listener.close()
+        reason = error.strerror or str(error)
+        raise SettingsError(
+            f"{settings.host}:{settings.port} cannot be listened on ({reason}): set PORT or HOST to another"
+        ) from None
+    logger.info("starting on http://{}:{}", *listener.getsockname()[:2])
+    return listener
+
+
+if __name__ == "__main__":
+    sys.exit(main())

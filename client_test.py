@@ -1,0 +1,132 @@
+"""The sample client: sends a scan to a running service, checks the answer, and saves what came back.
+
+uv run client_test.py [SCAN] [--label LABEL] [--url URL] [--out FOLDER]
+"""
+
+import argparse
+import base64
+import json
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from inference.errors import ScanError
+from inference.overlay import draw_overlay
+from utils import decode_image, decode_request, dice_score, validate_segmentation
+
+HERE = Path(__file__).parent
+SAMPLE = HERE / "samples" / "phantom_1.png"
+SAMPLE_LABEL = HERE / "samples" / "phantom_1_label.png"
+DEFAULT_URL = "http://127.0.0.1:9051"
+TIMEOUT_S = 60
+
+
+class ClientError(Exception):
+    """The scan could not be sent, or the answer is not as it should be."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Send one scan; returns the exit status, 0 where a valid mask came back."""
+    options = _parse(arguments)
+    try:
+        _run(options)
+    except (ClientError, ScanError, OSError) as error:
+        print(f"client_test: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _run(options: argparse.Namespace) -> None:
+    data = options.scan.read_bytes()
+    scan = decode_image(data)
+    request = {"img": base64.b64encode(data).decode("ascii")}
+    base_url = options.url.rstrip("/").removesuffix("/predict")
+    started = time.perf_counter()
+    mask = decode_request(_post(f"{base_url}/predict", request)["img"])
+    elapsed = time.perf_counter() - started
+    try:
+        validate_segmentation(scan, mask)
+    except ValueError as error:
+        raise ClientError(f"the service's mask is not valid: {error}") from None
+    findings = _post(f"{base_url}/analyze", request)
+    _save(scan, mask, options)
+    print(f"answered in {elapsed:.2f} s")
+    print(_sentence(findings))
+    for lesion in findings["lesions"]:
+        x, y = lesion["centroid_xy"]
+        print(
+            f"  lesion {lesion['id']}: {lesion['area_px']} px around ({x:.0f}, {y:.0f}), "
+            f"mean probability {lesion['mean_probability']:.2f}"
+        )
+    if options.label is not None:
+        label = decode_image(options.label.read_bytes())
+        if label.shape != mask.shape:
+            raise ClientError(
+                f"the label is {label.shape[:2]}, but the scan is {mask.shape[:2]} (height, width)"
+            )
+        print(f"Dice {dice_score(label[..., 0], mask[..., 0]):.3f}")
+
+
+def _sentence(findings: dict[str, Any]) -> str:
+    verdict = "tumour" if findings["tumor_detected"] else "no tumour"
+    return (
+        f"{verdict} (probability {findings['tumor_probability']:.2f}), "
+        f"{len(findings['lesions'])} lesions, {findings['tumor_fraction']:.2%} of the scan"
+    )
+
+
+def _save(scan: npt.NDArray[np.uint8], mask: npt.NDArray[np.uint8], options: argparse.Namespace) -> None:
+    options.out.mkdir(parents=True, exist_ok=True)
+    for kind, picture in (("mask", mask), ("overlay", draw_overlay(scan, mask))):
+        path = options.out / f"{options.scan.stem}_{kind}.png"
+        Image.fromarray(picture).save(path)
+        print(f"{kind}: {path}")
+
+
+def _post(url: str, content: dict[str, str]) -> dict[str, Any]:
+    headers = {"Content-Type": "application/json"}
+    request = urllib.request.Request(url, json.dumps(content).encode(), headers)
+    try:
+        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
+            return dict(json.load(answer))
+    except urllib.error.HTTPError as error:
+        raise ClientError(f"{url} answered {error.code}: {_detail(error.read())}") from None
+    except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
+        reason = getattr(error, "reason", error)
+        raise ClientError(f"no service answers at {url} ({reason}): start one with `uv run api.py`") from None
+    except ValueError:
+        raise ClientError(f"{url} did not answer JSON: is it a tumour segmentation service?") from None
+
+
+def _detail(body: bytes) -> str:
+    try:
+        return str(json.loads(body)["detail"])
+    except (ValueError, KeyError, TypeError):
+        return "no detail"
+
+
+def _parse(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description="Send a scan to a running service and save mask and overlay."
+    )
+    parser.add_argument("scan", nargs="?", type=Path, help="a PNG or JPEG scan; by default a sample phantom")
+    parser.add_argument("--label", type=Path, help="its label, to print the Dice score")
+    parser.add_argument("--url", default=DEFAULT_URL, help=f"the service's address; by default {DEFAULT_URL}")
+    parser.add_argument(
+        "--out", type=Path, default=Path("results"), help="where pictures go; by default results/"
+    )
+    options = parser.parse_args(arguments)
+    if options.scan is None:
+        options.scan, options.label = SAMPLE, options.label or SAMPLE_LABEL
+    return options
+
+
+if __name__ == "__main__":
+    sys.exit(main())

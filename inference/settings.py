@@ -1,0 +1,65 @@
+"""Every setting of the service, read once from the environment and from `.env`."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from inference.errors import SettingsError
+from inference.tta import FLIPS
+
+Names = Annotated[tuple[str, ...], NoDecode]
+
+
+class Settings(BaseSettings):
+    """The settings, by their names in the environment; `.env.example` explains each."""
+
+    model_config = SettingsConfigDict(env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True)
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 9051
+
+    models_dir: Path = Path("models")
+    model_artifacts: Names = Field((), validation_alias=AliasChoices("MODEL_ARTIFACTS", "MODEL_ARTIFACT"))
+    model_cache_dir: Path = Path("models/cache")
+    wandb_api_key: SecretStr | None = None
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    tta: bool = True
+    tta_ops: Names | None = None
+    pred_threshold: Annotated[float, Field(gt=0, lt=1)] | None = None
+
+    max_body_mb: Annotated[float, Field(gt=0, le=1024)] = 32
+    log_level: Literal["TRACE", "DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_dir: Path = Path("logs")
+
+    @field_validator("model_artifacts", "tta_ops", mode="before")
+    @classmethod
+    def _split_commas(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("tta_ops")
+    @classmethod
+    def _known_flips(cls, ops: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        if ops is not None and (not ops or len(set(ops)) < len(ops) or not set(ops) <= FLIPS.keys()):
+            raise ValueError(f"must be different names out of {', '.join(FLIPS)}")
+        return ops
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _upper_case(cls, level: object) -> object:
+        return level.upper() if isinstance(level, str) else level
+
+
+def read_settings() -> Settings:
+    """Read the settings; raises `SettingsError` with one sentence that names the first bad one."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        fault = error.errors()[0]
+        name = str(fault["loc"][0]).upper()
+        reason = fault["msg"].removeprefix("Value error, ")
+        raise SettingsError(f"the setting {name}={fault['input']!r} cannot be used: {reason}") from None

@@ -1,0 +1,1 @@
+"""What `api.py` is made of: messages, problems, limits, readiness and logs."""

@@ -1,0 +1,83 @@
+"""The requests and answers of the service."""
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from inference.findings import Lesion
+
+
+class TumorPredictRequestDto(BaseModel):
+    """A MIP-PET scan to segment."""
+
+    img: Annotated[
+        str, Field(description="The scan's PNG or JPEG file as base64, with or without a data-URL prefix")
+    ]
+
+
+class TumorPredictResponseDto(BaseModel):
+    """The mask of a scan."""
+
+    img: Annotated[str, Field(description="PNG of the scan's size as base64: white is tumour, black is not")]
+
+
+class ModelIdentity(BaseModel):
+    """Which folds answered, and how."""
+
+    folds: list[dict[str, str]]
+    engine: str
+    tta_ops: list[str]
+    threshold: float
+
+
+class AnalyzeResponse(BaseModel):
+    """Mask, classification and lesions of a scan; places and areas are in pixels of the scan."""
+
+    img: Annotated[str, Field(description="PNG of the scan's size as base64: white is tumour, black is not")]
+    tumor_detected: Annotated[bool, Field(description="Whether tumor_probability is at least one half")]
+    tumor_probability: Annotated[
+        float, Field(ge=0, le=1, description="Probability of tumour anywhere in the scan")
+    ]
+    tumor_area_px: int
+    tumor_fraction: Annotated[
+        float, Field(ge=0, le=1, description="Share of the scan's pixels that are tumour")
+    ]
+    lesions: Annotated[list[Lesion], Field(description="The mask's connected regions, the largest first")]
+    model: ModelIdentity
+    timings_ms: dict[str, float]
+
+
+class ServiceInfo(BaseModel):
+    """What is running here; `model` is null until the folds are loaded."""
+
+    service: str
+    version: str
+    uptime_s: float
+    state: str
+    model: ModelIdentity | None
+
+
+class Running(BaseModel):
+    """The root's answer."""
+
+    message: str
+
+
+class Health(BaseModel):
+    """The state of the service."""
+
+    state: str
+
+
+class Problem(BaseModel):
+    """What was wrong with a request (RFC 9457)."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+
+
+PROBLEM_CONTENT: dict[str, Any] = {"application/problem+json": {"schema": Problem.model_json_schema()}}

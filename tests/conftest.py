@@ -1,0 +1,119 @@
+"""What the tests share: phantoms, and the real server with the real weights on a free loopback port."""
+
+import base64
+import io
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import numpy as np
+import numpy.typing as npt
+import pytest
+from PIL import Image
+
+from training.phantoms import Phantom, make_phantom
+
+ROOT = Path(__file__).parent.parent
+START_DEADLINE_S = 60
+ANSWER_DEADLINE_S = 60
+SIZES = ((489, 400), (426, 400), (300, 400), (865, 400), (333, 210))
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running service: its address, its log file, and its process."""
+
+    url: str
+    log: Path
+    process: subprocess.Popen[bytes]
+
+    def post(self, path: str, **content: object) -> httpx.Response:
+        """POST to the service, waiting as long as an answer may take."""
+        return httpx.post(self.url + path, timeout=ANSWER_DEADLINE_S, **content)  # type: ignore[arg-type]
+
+    def get(self, path: str) -> httpx.Response:
+        return httpx.get(self.url + path, timeout=ANSWER_DEADLINE_S)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def environment(**settings: object) -> dict[str, str]:
+    """Return the environment of a service: this one's, without settings of the person who runs the tests."""
+    cleared = ("MODEL_ARTIFACTS", "MODEL_ARTIFACT", "MODELS_DIR", "TTA", "TTA_OPS", "PRED_THRESHOLD")
+    inherited = {name: value for name, value in os.environ.items() if name not in cleared}
+    return inherited | {name: str(value) for name, value in settings.items()}
+
+
+def start_server(folder: Path, **settings: object) -> Server:
+    """Start `api.py` as its users do, with its logs in a folder of their own, and wait until it is ready."""
+    port = free_port()
+    process = subprocess.Popen(
+        [sys.executable, "api.py"], cwd=ROOT, env=environment(PORT=port, LOG_DIR=folder, **settings)
+    )
+    server = Server(f"http://127.0.0.1:{port}", folder / "api.log", process)
+    deadline = time.monotonic() + START_DEADLINE_S
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            if server.get("/health/ready").status_code == 200:
+                return server
+        except httpx.TransportError:
+            pass
+        time.sleep(0.1)
+    process.kill()
+    raise AssertionError(f"the service was not ready within {START_DEADLINE_S} s")
+
+
+def stop_server(server: Server) -> None:
+    server.process.terminate()
+    server.process.wait(timeout=START_DEADLINE_S)
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    running = start_server(tmp_path_factory.mktemp("server"))
+    yield running
+    stop_server(running)
+
+
+@pytest.fixture(scope="session")
+def phantom() -> Phantom:
+    return make_phantom(1, lesions=5, size=(489, 400))
+
+
+@pytest.fixture(scope="session")
+def phantoms() -> list[Phantom]:
+    """Five phantoms of five shapes."""
+    return [make_phantom(seed, lesions=4, size=size) for seed, size in enumerate(SIZES)]
+
+
+def file_bytes(image: npt.NDArray[np.generic], file_format: str = "PNG") -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, format=file_format)
+    return buffer.getvalue()
+
+
+def as_base64(data: bytes) -> str:
+    return base64.b64encode(data).decode("ascii")
+
+
+def run_script(*arguments: object, **settings: object) -> subprocess.CompletedProcess[str]:
+    """Run a script of the project with this Python, as a user would in the project's folder."""
+    return subprocess.run(
+        [sys.executable, *map(str, arguments)],
+        cwd=ROOT,
+        env=environment(**settings),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )

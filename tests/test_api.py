@@ -1,0 +1,173 @@
+import os
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from PIL import Image
+
+from inference.ensemble import load_ensemble
+from inference.settings import Settings
+from tests.conftest import SIZES, Server, as_base64, file_bytes
+from training.data import find_cases
+from training.phantoms import Phantom, make_phantom
+from utils import decode_image, decode_request, encode_request, validate_segmentation
+
+REAL_SCANS = os.environ.get("TUMOR_DATA_DIR")
+
+
+def rgb(grey: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    return np.repeat(grey[..., None], 3, axis=2)
+
+
+def rgba(grey: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    return np.dstack([rgb(grey), np.full(grey.shape, 255, np.uint8)])
+
+
+def test_root_says_that_it_runs(server: Server) -> None:
+    answer = server.get("/")
+    assert answer.status_code == 200
+    assert "running" in answer.json()["message"]
+
+
+def test_api_names_service_version_uptime_and_model(server: Server) -> None:
+    answer = server.get("/api").json()
+    assert answer["service"] == "tumor-segmentation-api"
+    assert answer["version"].count(".") == 2
+    assert answer["uptime_s"] > 0
+    assert len(answer["model"]["folds"]) == 3
+
+
+def test_health(server: Server) -> None:
+    assert server.get("/health/live").status_code == 200
+    assert server.get("/health/ready").json() == {"state": "ready"}
+
+
+def test_predict_answers_the_mask_that_the_ensemble_computes(server: Server, phantom: Phantom) -> None:
+    answer = server.post("/predict", json={"img": as_base64(file_bytes(phantom.grey))})
+    assert answer.status_code == 200
+    assert list(answer.json()) == ["img"]
+    expected = load_ensemble(Settings(_env_file=None)).predict(phantom.grey).mask
+    np.testing.assert_array_equal(decode_request(answer.json()["img"]), expected)
+
+
+@pytest.mark.parametrize("size", [*SIZES, (32, 32), (991, 400), (32, 400)])
+def test_predict_answers_a_valid_mask_of_the_scans_size(server: Server, size: tuple[int, int]) -> None:
+    scan = rgb(make_phantom(7, size=size).grey)
+    answer = server.post("/predict", json={"img": encode_request(scan)})
+    validate_segmentation(scan, decode_request(answer.json()["img"]))
+
+
+def test_predict_accepts_the_largest_scan(server: Server) -> None:
+    scan = np.full((4096, 4096), 255, np.uint8)
+    answer = server.post("/predict", json={"img": encode_request(scan)})
+    validate_segmentation(rgb(scan), decode_request(answer.json()["img"]))
+
+
+def test_every_way_to_send_a_scan_gives_the_same_mask(server: Server, phantom: Phantom) -> None:
+    grey = phantom.grey
+    sixteen_bit = grey.astype(np.uint16) * 257
+    ways = {
+        "grey": as_base64(file_bytes(grey)),
+        "rgb": as_base64(file_bytes(rgb(grey))),
+        "rgba": as_base64(file_bytes(rgba(grey))),
+        "16 bit": as_base64(file_bytes(sixteen_bit)),
+        "data URL": "data:image/png;base64," + as_base64(file_bytes(grey)),
+        "wrapped lines": "\n".join(as_base64(file_bytes(grey))[i : i + 76] for i in range(0, 400000, 76)),
+    }
+    masks = {way: server.post("/predict", json={"img": img}).json()["img"] for way, img in ways.items()}
+    assert len(set(masks.values())) == 1, {way: len(mask) for way, mask in masks.items()}
+
+
+def test_predict_accepts_jpeg(server: Server, phantom: Phantom) -> None:
+    answer = server.post("/predict", json={"img": as_base64(file_bytes(phantom.grey, "JPEG"))})
+    validate_segmentation(rgb(phantom.grey), decode_request(answer.json()["img"]))
+
+
+def test_analyze_finds_what_predict_masks(server: Server, phantom: Phantom) -> None:
+    img = as_base64(file_bytes(phantom.grey))
+    answer = server.post("/analyze", json={"img": img}).json()
+    assert answer["img"] == server.post("/predict", json={"img": img}).json()["img"]
+    tumour = decode_request(answer["img"])[..., 0] > 0
+    assert answer["tumor_area_px"] == tumour.sum() == sum(lesion["area_px"] for lesion in answer["lesions"])
+    assert answer["tumor_fraction"] == pytest.approx(tumour.mean())
+    assert answer["tumor_detected"] == (answer["tumor_probability"] >= 0.5)
+    assert 0 <= answer["tumor_probability"] <= 1
+    assert {"infer", "encode"} <= answer["timings_ms"].keys()
+    for lesion in answer["lesions"]:
+        x, y, width, height = lesion["bbox_xywh"]
+        assert tumour[y : y + height, x : x + width].sum() >= lesion["area_px"]
+        assert x <= lesion["centroid_xy"][0] < x + width
+        assert y <= lesion["centroid_xy"][1] < y + height
+        assert answer["model"]["threshold"] <= lesion["mean_probability"] <= 1
+
+
+def test_analyze_takes_a_file(server: Server, phantom: Phantom) -> None:
+    data = file_bytes(phantom.grey)
+    as_file = server.post("/analyze", files={"file": ("scan.png", data)}).json()
+    as_json = server.post("/analyze", json={"img": as_base64(data)}).json()
+    assert {**as_file, "timings_ms": 0} == {**as_json, "timings_ms": 0}
+
+
+def test_analyze_refuses_a_form_without_a_file(server: Server) -> None:
+    answer = server.post("/analyze", files={"other": ("scan.png", b"")})
+    assert (answer.status_code, answer.headers["content-type"]) == (422, "application/problem+json")
+
+
+def test_other_requests_are_answered_while_a_scan_is_segmented(server: Server) -> None:
+    img = encode_request(make_phantom(3, size=(4096, 4096)).grey)
+    thread = threading.Thread(target=server.post, args=("/predict",), kwargs={"json": {"img": img}})
+    thread.start()
+    slowest = 0.0
+    while thread.is_alive():
+        started = time.monotonic()
+        assert server.get("/health/live").status_code == 200
+        slowest = max(slowest, time.monotonic() - started)
+    assert slowest < 1
+
+
+def test_unknown_routes_and_methods_are_problems(server: Server) -> None:
+    for answer, status in ((server.get("/nothing"), 404), (server.get("/predict"), 405)):
+        assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
+        assert answer.json()["status"] == status
+
+
+def test_log_has_one_line_a_request_and_no_content(server: Server, phantom: Phantom) -> None:
+    img = as_base64(file_bytes(phantom.grey))
+    before = server.log.read_text().count("POST /predict")
+    server.post("/predict", json={"img": img})
+    time.sleep(0.5)  # the log file is written by a thread of its own
+    log = server.log.read_text()
+    assert log.count("POST /predict") == before + 1
+    line = next(line for line in reversed(log.splitlines()) if "POST /predict" in line)
+    assert "200" in line
+    assert "scan 400x489 px" in line
+    assert img[:40] not in log
+    assert "Application startup complete" in log  # uvicorn's own line
+
+
+@pytest.mark.skipif(REAL_SCANS is None, reason="TUMOR_DATA_DIR is not set")
+def test_every_real_patient_gets_a_valid_mask_within_ten_seconds(server: Server) -> None:
+    assert REAL_SCANS is not None
+    patients = [case for case in find_cases(Path(REAL_SCANS)) if case.is_patient]
+    slowest = 0.0
+    for case in patients:
+        data = case.scan_path.read_bytes()
+        started = time.monotonic()
+        answer = server.post("/predict", json={"img": as_base64(data)})
+        slowest = max(slowest, time.monotonic() - started)
+        assert answer.status_code == 200, (case.name, answer.text)
+        validate_segmentation(decode_image(data), decode_request(answer.json()["img"]))
+    assert slowest < 10
+
+
+def test_samples_are_what_the_generator_draws() -> None:
+    folder = Path(__file__).parent.parent / "samples"
+    scans = sorted(folder.glob("phantom_?.png"))
+    assert len(scans) == 2
+    for path in scans:
+        label = np.asarray(Image.open(path.with_name(f"{path.stem}_label.png")))
+        assert decode_image(path.read_bytes()).shape[:2] == label.shape
+        assert set(np.unique(label)) == {0, 255}

@@ -1,0 +1,197 @@
+"""`python -m training`: from scans and labels to the folds that the service starts with."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from inference.ensemble import read_ensemble_file
+from inference.errors import SegmentationError
+from inference.settings import Settings, read_settings
+from training.calibration import choose, held_out_maps, score_classifier, score_views
+from training.config import FitConfig
+from training.data import DEFAULT_DATA_DIR, find_cases, read_cases
+from training.evaluation import ScanScore, evaluate, held_out_cases, summarize, write_scores
+from training.folds import SPLIT_FILE, read_split, split_scans, write_split
+from training.phantoms import write_phantoms
+from training.publishing import export_runs, stamp_threshold, with_scores, write_ensemble_file
+
+app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+console = Console()
+
+Data = Annotated[
+    Path,
+    typer.Option("--data", envvar="TUMOR_DATA_DIR", help="The folder that holds patients/ and controls/."),
+]
+SplitFile = Annotated[Path, typer.Option("--split", help="The split into folds.")]
+Models = Annotated[Path, typer.Option("--models", help="The folder of fold weights and ensemble.json.")]
+
+
+@app.command()
+def phantoms(
+    folder: Path,
+    patients: Annotated[int, typer.Option(help="How many phantoms with lesions.")] = 12,
+    controls: Annotated[int, typer.Option(help="How many without.")] = 6,
+    seed: int = 0,
+) -> None:
+    """Write a data set of synthetic scans with exact labels into FOLDER."""
+    write_phantoms(folder, patients=patients, controls=controls, seed=seed)
+    console.print(f"{patients} patients and {controls} controls in {folder}")
+
+
+@app.command()
+def split(
+    data: Data = DEFAULT_DATA_DIR,
+    out: Annotated[Path, typer.Option(help="The split file to write.")] = Path("folds.json"),
+    folds: Annotated[int, typer.Option(min=2)] = 4,
+    seed: int = 0,
+) -> None:
+    """Deal the scans of a data set into folds, stratified by tumour size and scan height."""
+    made = split_scans(read_cases(find_cases(data)), folds=folds, seed=seed)
+    write_split(made, out)
+    console.print(f"{len(made.fold_of)} scans in {folds} folds: {out}")
+
+
+@app.command()
+def fit(
+    fold: Annotated[int, typer.Option(help="The fold to hold out.")],
+    data: Data = DEFAULT_DATA_DIR,
+    split_file: SplitFile = SPLIT_FILE,
+    run_dir: Annotated[
+        Path | None, typer.Option(help="Where the run is kept; by default runs/foldK.")
+    ] = None,
+    resume: Annotated[bool, typer.Option(help="Go on with a run that was cut off.")] = False,
+    option: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", "-s", metavar="NAME=VALUE", help="Change a value of the configuration; repeatable."
+        ),
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(help="How many epochs.")] = None,
+    encoder_weights: Annotated[
+        str | None, typer.Option(help="'imagenet', downloaded; by default none.")
+    ] = None,
+) -> None:
+    """Train one fold; a run is a folder with its configuration, metrics, curves, checkpoints and weights."""
+    from training.fit import fit as fit_fold  # imports Lightning, which no other command needs
+
+    changes: dict[str, object] = dict(_changes(option or []))
+    changes |= {
+        name: v for name, v in (("epochs", epochs), ("encoder_weights", encoder_weights)) if v is not None
+    }
+    config = FitConfig.model_validate({"fold": fold} | changes)
+    folder = run_dir or Path("runs") / f"fold{fold}"
+    weights = fit_fold(config, data_dir=data, split=read_split(split_file), run_dir=folder, resume=resume)
+    console.print(f"trained weights: {weights}")
+
+
+@app.command()
+def export(
+    runs: Annotated[list[Path], typer.Argument(help="Folders of finished runs, one a fold.")],
+    models: Models = Path("models"),
+) -> None:
+    """Make the folder that the service starts from out of finished RUNS."""
+    listed = export_runs(runs, models)
+    console.print(
+        f"{len(listed.folds)} folds in {models}; now choose threshold and flips: python -m training calibrate"
+    )
+
+
+@app.command()
+def calibrate(
+    data: Data = DEFAULT_DATA_DIR, split_file: SplitFile = SPLIT_FILE, models: Models = Path("models")
+) -> None:
+    """Choose flips, threshold and classifier on out-of-fold maps, and write them into ensemble.json."""
+    held_out = read_split(split_file)
+    maps = list(held_out_maps(models, data_dir=data, split=held_out, settings=_plain_settings()))
+    table = Table("views", "Dice at 0.5", "best Dice", "at threshold")
+    for score in score_views(maps):
+        table.add_row(
+            score.views, f"{score.mean_dice_at_half:.4f}", f"{score.mean_dice:.4f}", f"{score.threshold}"
+        )
+    console.print(table)
+    chosen = choose(read_ensemble_file(models), maps)
+    told_apart = score_classifier([m for m in maps if m.views == score_views(maps)[0].views])
+    console.print(
+        f"patients against controls, fitted on the other folds: "
+        f"ROC AUC {told_apart.roc_auc:.3f}, Brier score {told_apart.brier:.3f}"
+    )
+    write_ensemble_file(stamp_threshold(chosen, models), models)
+    scores = evaluate(models, data_dir=data, split=held_out, settings=_plain_settings())
+    write_ensemble_file(with_scores(read_ensemble_file(models), scores), models)
+
+
+@app.command("evaluate")
+def evaluate_command(
+    data: Data = DEFAULT_DATA_DIR,
+    split_file: SplitFile = SPLIT_FILE,
+    models: Models = Path("models"),
+    out: Annotated[Path, typer.Option(help="The CSV of scores, one line a scan.")] = Path(
+        "results/evaluation.csv"
+    ),
+) -> None:
+    """Score every fold on the scans that it never saw, through the serving pipeline, at native resolution."""
+    held_out = read_split(split_file)
+    scoring = evaluate(models, data_dir=data, split=held_out, settings=read_settings())
+    total = len(held_out_cases(models, data, held_out))
+    scores = list(_tracked(scoring, total))
+    write_scores(scores, out)
+    table = Table("fold", "patients", "mean Dice", "median", "controls", "false positive px", "blank")
+    for fold in sorted({score.fold for score in scores}):
+        table.add_row(str(fold), *_row([score for score in scores if score.fold == fold]))
+    table.add_section()
+    table.add_row("all", *_row(scores))
+    console.print(table)
+    console.print(f"every scan's score: {out}")
+
+
+def main() -> int:
+    """Run a command; what the user can mend ends in one sentence, not in a traceback."""
+    try:
+        app()
+    except SegmentationError as error:
+        console.print(f"[red]error:[/red] {error}", highlight=False, soft_wrap=True)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        where = ".".join(str(part) for part in fault["loc"])
+        console.print(f"[red]error:[/red] {where}: {fault['msg']}", highlight=False, soft_wrap=True)
+    return 1
+
+
+def _changes(options: list[str]) -> Iterator[tuple[str, str | list[str]]]:
+    for option in options:
+        name, equals, value = option.partition("=")
+        if not equals:
+            raise typer.BadParameter(f"--set {option} is not NAME=VALUE")
+        yield name.replace("-", "_"), value.split(",") if "," in value else value
+
+
+def _plain_settings() -> Settings:
+    """Return the environment's settings without what would override the ensemble's own choices."""
+    return read_settings().model_copy(update={"tta": True, "tta_ops": None, "pred_threshold": None})
+
+
+def _row(scores: list[ScanScore]) -> list[str]:
+    summary = summarize(scores)
+    return [
+        str(summary.patients),
+        f"{summary.mean_dice:.4f} ± {summary.dice_error:.4f}",
+        f"{summary.median_dice:.4f}",
+        str(summary.controls),
+        f"{summary.false_positive_px:.1f}",
+        f"{summary.blank_controls:.0%}",
+    ]
+
+
+def _tracked(scores: Iterator[ScanScore], total: int) -> Iterator[ScanScore]:
+    yield from track(scores, total=total, description="out of fold", console=console)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,125 @@
+"""Out-of-fold scores: every fold on the scans that it never saw, through the serving pipeline."""
+
+import csv
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+import numpy as np
+
+from inference.ensemble import Ensemble, EnsembleFile, build_ensemble, read_ensemble_file
+from inference.settings import Settings
+from inference.weights import FoldMetadata, FoldWeights, load_fold
+from training.data import Case, DataError, LabelledScan, find_cases, read_cases
+from training.folds import Split
+from utils import dice_score
+
+
+@dataclass(frozen=True)
+class ScanScore:
+    """What one fold made of one scan that it never saw; a control has no Dice."""
+
+    scan: str
+    fold: int
+    dice: float | None
+    label_px: int
+    predicted_px: int
+    false_positive_px: int
+    tumor_probability: float
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The scores of one fold, or of all; `dice_error` is the standard error of the mean."""
+
+    patients: int
+    mean_dice: float
+    dice_error: float
+    median_dice: float
+    controls: int
+    false_positive_px: float
+    blank_controls: float
+
+
+def evaluate(models_dir: Path, *, data_dir: Path, split: Split, settings: Settings) -> Iterator[ScanScore]:
+    """Yield the score of every scan that is held out of a shipped fold, fold by fold.
+
+    Each fold answers alone, with the flips, threshold and classifier of `ensemble.json` unless the
+    settings override them. Raises `DataError` where a fold was trained on another split.
+    """
+    listed = read_ensemble_file(models_dir)
+    cases = find_cases(data_dir)
+    for weights in load_listed(models_dir, listed):
+        alone = build_ensemble(
+            [weights],
+            settings,
+            tta_ops=listed.tta_ops,
+            threshold=listed.threshold,
+            classifier=listed.classifier,
+        )
+        fold = trained_fold(weights.metadata, split)
+        for case in split.held_out(cases, fold):
+            yield _score(alone, fold, read_cases([case])[0])
+
+
+def load_listed(models_dir: Path, listed: EnsembleFile) -> list[FoldWeights]:
+    """Load the folds of an ensemble file, strictly."""
+    return [load_fold(models_dir / entry.file, expected_sha256=entry.sha256) for entry in listed.folds]
+
+
+def trained_fold(metadata: FoldMetadata, split: Split) -> int:
+    """Return which fold's scans the weights never saw; raises `DataError` where that is not known."""
+    if metadata.fold is None or metadata.training.get("split_sha256") != split.sha256:
+        raise DataError(
+            "the weights were trained on another split than this one, so that they may have seen some of its "
+            "held-out scans: name the split of the training run with --split"
+        )
+    return metadata.fold
+
+
+def held_out_cases(models_dir: Path, data_dir: Path, split: Split) -> list[Case]:
+    """Return every scan that one of the shipped folds never saw."""
+    cases = find_cases(data_dir)
+    listed = load_listed(models_dir, read_ensemble_file(models_dir))
+    return [
+        case for weights in listed for case in split.held_out(cases, trained_fold(weights.metadata, split))
+    ]
+
+
+def summarize(scores: Iterable[ScanScore]) -> Summary:
+    """Return means over the patients and over the controls of some scores."""
+    listed = list(scores)
+    dice = np.array([score.dice for score in listed if score.dice is not None])
+    strays = np.array([score.false_positive_px for score in listed if score.dice is None])
+    return Summary(
+        patients=len(dice),
+        mean_dice=float(dice.mean()),
+        dice_error=float(dice.std(ddof=1) / np.sqrt(len(dice))) if len(dice) > 1 else float("nan"),
+        median_dice=float(np.median(dice)),
+        controls=len(strays),
+        false_positive_px=float(strays.mean()) if len(strays) else float("nan"),
+        blank_controls=float((strays == 0).mean()) if len(strays) else float("nan"),
+    )
+
+
+def write_scores(scores: Iterable[ScanScore], path: Path) -> None:
+    """Write one line a scan as CSV."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, [field.name for field in fields(ScanScore)])
+        writer.writeheader()
+        writer.writerows(asdict(score) for score in scores)
+
+
+def _score(ensemble: Ensemble, fold: int, scan: LabelledScan) -> ScanScore:
+    prediction = ensemble.predict(scan.grey)
+    predicted = prediction.mask[..., 0] > 0  # (H, W)
+    return ScanScore(
+        scan=scan.case.name,
+        fold=fold,
+        dice=dice_score(scan.label, predicted) if scan.case.is_patient else None,
+        label_px=int(scan.label.sum()),
+        predicted_px=int(predicted.sum()),
+        false_positive_px=int((predicted & ~scan.label).sum()),
+        tumor_probability=prediction.tumor_probability,
+    )
