@@ -25,7 +25,7 @@ class TorchEngine:
     def __init__(self, network: torch.nn.Module, device: torch.device) -> None:
         self.name = f"torch-{device.type}"
         self.device = device
-        self.network = network.eval().to(device=device, memory_format=torch.channels_last)
+        self.network = network.eval().to(device).to(memory_format=torch.channels_last)
 
     @torch.inference_mode()
     def probabilities(self, prepared: FloatMap) -> FloatMap:

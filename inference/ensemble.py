@@ -138,7 +138,7 @@ class Ensemble:
 
     def _average_views(self, fold: Fold, prepared: FloatMap) -> FloatMap:
         views = [flip(fold.engine.probabilities(flip(prepared, op)), op) for op in self.tta_ops]
-        return np.mean(views, axis=0, dtype=np.float32)  # (h, w)
+        return np.asarray(np.mean(views, axis=0, dtype=np.float32))  # (h, w)
 
     def _tumor_probability(self, probability_map: FloatMap) -> float:
         if self.classifier is None:

@@ -64,13 +64,16 @@ def find_lesions(mask: Mask, probability_map: FloatMap) -> list[Lesion]:
     areas = stats[:, cv2.CC_STAT_AREA]
     sums = np.bincount(labels.ravel(), weights=probability_map.ravel(), minlength=count)
     order = sorted(range(1, count), key=lambda region: (-areas[region], region))
-    return [
-        Lesion(
+    lesions = []
+    for number, region in enumerate(order, start=1):
+        x, y, width, height, area = stats[region].tolist()
+        centre_x, centre_y = centroids[region].tolist()
+        lesion = Lesion(
             id=number,
-            bbox_xywh=tuple(int(side) for side in stats[region, : cv2.CC_STAT_AREA]),
-            centroid_xy=tuple(round(float(place), 1) for place in centroids[region]),
-            area_px=int(areas[region]),
-            mean_probability=round(float(sums[region] / areas[region]), 4),
+            bbox_xywh=(x, y, width, height),
+            centroid_xy=(round(centre_x, 1), round(centre_y, 1)),
+            area_px=area,
+            mean_probability=round(float(sums[region] / area), 4),
         )
-        for number, region in enumerate(order, start=1)
-    ]
+        lesions.append(lesion)
+    return lesions

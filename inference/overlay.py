@@ -22,6 +22,6 @@ def draw_overlay(scan: Scan, mask: Mask) -> npt.NDArray[np.uint8]:
     size = (grey.shape[1] * zoom, grey.shape[0] * zoom)
     picture = cv2.cvtColor(cv2.resize(grey, size, interpolation=cv2.INTER_NEAREST), cv2.COLOR_GRAY2RGB)
     inside = cv2.resize(mask[..., 0], size, interpolation=cv2.INTER_NEAREST)
-    rim = cv2.dilate(inside, np.ones((5, 5), np.uint8)) & ~inside
-    picture[rim > 0] = OUTLINE_RGB
+    around = cv2.dilate(inside, np.ones((5, 5), np.uint8))
+    picture[(around > 0) & (inside == 0)] = OUTLINE_RGB
     return np.asarray(picture, dtype=np.uint8)

@@ -69,9 +69,9 @@ class Preparation(BaseModel):
 
     def _normalise(self, resized: FloatMap) -> FloatMap:
         if self.normalisation == "uptake":
-            return 1 - resized / 255
+            return 1 - resized / np.float32(255)
         darkest, brightest = float(resized.min()), float(resized.max())
-        return (resized - darkest) / max(brightest - darkest, 1e-6)
+        return (resized - np.float32(darkest)) / np.float32(max(brightest - darkest, 1e-6))
 
     def _pad(self, normalised: FloatMap, size: tuple[int, int]) -> FloatMap:
         no_uptake = 0.0 if self.normalisation == "uptake" else 1.0

@@ -21,7 +21,9 @@ class Settings(BaseSettings):
     port: Annotated[int, Field(ge=0, le=65535)] = 9051
 
     models_dir: Path = Path("models")
-    model_artifacts: Names = Field((), validation_alias=AliasChoices("MODEL_ARTIFACTS", "MODEL_ARTIFACT"))
+    model_artifacts: Names = Field(
+        default=(), validation_alias=AliasChoices("MODEL_ARTIFACTS", "MODEL_ARTIFACT")
+    )
     model_cache_dir: Path = Path("models/cache")
     wandb_api_key: SecretStr | None = None
 

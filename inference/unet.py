@@ -1,11 +1,12 @@
 """The one network of the project: a UNet with an efficientnet-b3 encoder and SCSE decoder attention."""
 
 import segmentation_models_pytorch as smp
+from torch import nn
 
 ARCHITECTURE = "unet-efficientnet-b3-scse"
 
 
-def build_unet(encoder_weights: str | None = None) -> smp.Unet:
+def build_unet(encoder_weights: str | None = None) -> nn.Module:
     """Build the UNet that maps a prepared scan to tumour logits.
 
     Input (B, 1, H, W) float, H and W multiples of 32; output logits of the same shape.
@@ -13,10 +14,11 @@ def build_unet(encoder_weights: str | None = None) -> smp.Unet:
 
     Source: Ronneberger et al. 2015 (UNet), Tan & Le 2019 (EfficientNet), Roy et al. 2018 (SCSE).
     """
-    return smp.Unet(
+    network: nn.Module = smp.Unet(
         "efficientnet-b3",
         encoder_weights=encoder_weights,
         decoder_attention_type="scse",
         in_channels=1,
         classes=1,
     )
+    return network

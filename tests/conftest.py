@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
@@ -17,6 +18,7 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
+from inference.settings import Settings
 from training.phantoms import Phantom, make_phantom
 
 ROOT = Path(__file__).parent.parent
@@ -39,6 +41,11 @@ class Server:
 
     def get(self, path: str) -> httpx.Response:
         return httpx.get(self.url + path, timeout=ANSWER_DEADLINE_S)
+
+
+def plain_settings(**changes: Any) -> Settings:
+    """Return settings as they are without a `.env`, but for some changes."""
+    return Settings(_env_file=None, **changes)  # type: ignore[call-arg]
 
 
 def free_port() -> int:

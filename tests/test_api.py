@@ -9,8 +9,7 @@ import pytest
 from PIL import Image
 
 from inference.ensemble import load_ensemble
-from inference.settings import Settings
-from tests.conftest import SIZES, Server, as_base64, file_bytes
+from tests.conftest import SIZES, Server, as_base64, file_bytes, plain_settings
 from training.data import find_cases
 from training.phantoms import Phantom, make_phantom
 from utils import decode_image, decode_request, encode_request, validate_segmentation
@@ -49,7 +48,7 @@ def test_predict_answers_the_mask_that_the_ensemble_computes(server: Server, pha
     answer = server.post("/predict", json={"img": as_base64(file_bytes(phantom.grey))})
     assert answer.status_code == 200
     assert list(answer.json()) == ["img"]
-    expected = load_ensemble(Settings(_env_file=None)).predict(phantom.grey).mask
+    expected = load_ensemble(plain_settings()).predict(phantom.grey).mask
     np.testing.assert_array_equal(decode_request(answer.json()["img"]), expected)
 
 

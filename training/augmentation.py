@@ -83,7 +83,7 @@ def paste_lesions(
 
 
 def _placed(image: np.ndarray, shape: tuple[int, ...], shift: np.ndarray, fill: int) -> np.ndarray:
-    moved = np.float32([[1, 0, shift[1]], [0, 1, shift[0]]])
+    moved = np.array([[1, 0, shift[1]], [0, 1, shift[0]]], dtype=np.float32)
     size = (shape[1], shape[0])
     placed = cv2.warpAffine(
         np.ascontiguousarray(image), moved, size, flags=cv2.INTER_NEAREST, borderValue=float(fill)

@@ -72,7 +72,7 @@ def held_out_maps(
             scan = read_cases([case])[0]
             maps = {op: ensemble.probability_map(scan.grey) for op, ensemble in ensembles.items()}
             for views, ops in VIEW_SETS.items():
-                average = np.mean([maps[op] for op in ops], axis=0, dtype=np.float32)  # (H, W)
+                average = np.asarray(np.mean([maps[op] for op in ops], axis=0, dtype=np.float32))  # (H, W)
                 dice = (
                     tuple(dice_score(scan.label, average >= t) for t in THRESHOLDS) if case.is_patient else ()
                 )

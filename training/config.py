@@ -15,7 +15,7 @@ class FitConfig(BaseModel):
 
     fold: Annotated[int, Field(ge=0)]
     seed: int = 0
-    epochs: Annotated[int, Field(ge=1)] = 50
+    epochs: Annotated[int, Field(ge=1)] = 40
 
     input_scale: Annotated[float, Field(gt=0, le=4)] = 0.48
     crop_size: tuple[int, int] = (256, 192)
@@ -35,6 +35,7 @@ class FitConfig(BaseModel):
 
     precision: Literal["auto", "32-true", "bf16-mixed"] = "auto"
     validate_every: Annotated[int, Field(ge=1)] = 5
+    checkpoint_every: Annotated[int, Field(ge=1)] = 5
     workers: Annotated[int, Field(ge=0)] = 0
 
     @field_validator("crop_size")

@@ -95,7 +95,7 @@ def _callbacks(config: FitConfig, data: FoldData, run_dir: Path) -> list[Callbac
         monitor="step",
         mode="max",
         save_top_k=CHECKPOINTS_KEPT,
-        every_n_epochs=1,
+        every_n_epochs=config.checkpoint_every,
         save_on_train_epoch_end=True,
     )
     averaging = EMAWeightAveraging(decay=config.ema_decay)

@@ -116,16 +116,16 @@ class _Frame:
         right, down = columns - centre[0], rows - centre[1]
         along = right * np.cos(turn) + down * np.sin(turn)
         across = down * np.cos(turn) - right * np.sin(turn)
-        return (along / radii[0]) ** 2 + (across / radii[1]) ** 2 <= 1
+        return np.asarray((along / radii[0]) ** 2 + (across / radii[1]) ** 2 <= 1)
 
 
 def _draw_body(frame: _Frame, generator: np.random.Generator) -> FloatMap:
-    uptake = np.zeros((frame.height, frame.width), dtype=np.float32)
+    body = np.zeros((frame.height, frame.width), dtype=np.float32)
     arms = ARMS_UP if generator.random() < 0.7 else ARMS_DOWN
     soft_tissue = generator.uniform(0.07, 0.12)
     for part in (*TRUNK, *LEGS, *arms):
-        uptake[frame.inside(part)] = soft_tissue
-    uptake = cv2.GaussianBlur(uptake, (0, 0), 0.04 * frame.unit)
+        body[frame.inside(part)] = soft_tissue
+    uptake = np.asarray(cv2.GaussianBlur(body, (0, 0), 0.04 * frame.unit), dtype=np.float32)
     for ellipse, level in ORGANS.values():
         place = np.array(ellipse) + generator.normal(0, 1, 5) * (0.03, 0.03, 0.01, 0.01, 4)
         organ = frame.inside((place[0], place[1], place[2], place[3], place[4]))

@@ -1,10 +1,14 @@
 """Mixed precision: on CUDA as it comes, on CPUs without the one kernel that makes it slow."""
 
+from typing import Literal
+
 import torch
 from torch import nn
 
 
-def resolve_precision(precision: str) -> str:
+def resolve_precision(
+    precision: Literal["auto", "32-true", "bf16-mixed"],
+) -> Literal["32-true", "bf16-mixed"]:
     """Return Lightning's name of the precision: "auto" is bfloat16 on CUDA, float32 on CPUs."""
     if precision != "auto":
         return precision
@@ -26,4 +30,4 @@ def keep_depthwise_in_float32(network: nn.Module) -> None:
 class _OutsideAutocast(nn.Module):
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         with torch.autocast("cpu", enabled=False):
-            return super().forward(inputs.float())  # type: ignore[misc,no-any-return]
+            return super().forward(inputs.float())  # type: ignore[no-any-return]

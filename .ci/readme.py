@@ -1,0 +1,66 @@
+"""Runs the commands of README.md as a reader would, in order; a service that one starts stays up.
+
+A block of commands may have a comment before it:
+    <!-- ci: skip (why) -->           it cannot run here
+    <!-- ci: needs TUMOR_DATA_DIR --> it runs where that variable is set
+    <!-- ci: service -->              it starts a service, which is waited for
+"""
+
+import os
+import re
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+READY = "http://127.0.0.1:9051/health/ready"
+START_DEADLINE_S = 60
+BLOCK = re.compile(r"(?:<!-- ci: (?P<note>[^>]*?) -->\s*\n)?```bash\n(?P<commands>.*?)```", re.DOTALL)
+
+
+def main() -> int:
+    """Run every block; returns the exit status of the first that fails."""
+    services: list[subprocess.Popen[bytes]] = []
+    try:
+        for block in BLOCK.finditer((ROOT / "README.md").read_text()):
+            note, commands = block["note"] or "", block["commands"].strip()
+            if note.startswith("skip") or (note.startswith("needs") and note.split()[1] not in os.environ):
+                print(f"--- not run: {note}\n{commands}", flush=True)
+                continue
+            print(f"--- {commands}", flush=True)
+            if note == "service":
+                services.append(subprocess.Popen(["bash", "-c", f"exec {commands}"], cwd=ROOT))
+                wait_until_ready(services[-1])
+                continue
+            status = subprocess.run(
+                ["bash", "-euo", "pipefail", "-c", commands], cwd=ROOT, check=False
+            ).returncode
+            if status:
+                print(f"--- failed with status {status}", flush=True)
+                return status
+    finally:
+        for service in services:
+            service.terminate()
+            service.wait()
+    return 0
+
+
+def wait_until_ready(service: subprocess.Popen[bytes]) -> None:
+    """Wait until the service answers that it is ready; print how long that took."""
+    started = time.monotonic()
+    while time.monotonic() - started < START_DEADLINE_S:
+        if service.poll() is not None:
+            raise SystemExit(f"the service ended with status {service.returncode}")
+        try:
+            with urllib.request.urlopen(READY, timeout=5):
+                print(f"--- ready after {time.monotonic() - started:.1f} s", flush=True)
+                return
+        except OSError:
+            time.sleep(0.1)
+    raise SystemExit(f"the service was not ready within {START_DEADLINE_S} s")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

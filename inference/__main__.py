@@ -1,0 +1,101 @@
+"""`python -m inference`: segment scans without a server."""
+
+import csv
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from PIL import Image
+from rich.console import Console
+from rich.progress import track
+
+from inference.ensemble import Ensemble, load_ensemble
+from inference.errors import ScanError, SegmentationError
+from inference.overlay import draw_overlay
+from inference.settings import read_settings
+from utils import decode_image
+
+SUFFIXES = (".png", ".jpg", ".jpeg")
+FINDINGS_FILE = "findings.csv"
+COLUMNS = (
+    "scan",
+    "tumor_detected",
+    "tumor_probability",
+    "tumor_area_px",
+    "tumor_fraction",
+    "lesions",
+    "error",
+)
+
+app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+errors = Console(stderr=True)
+
+
+@app.callback()
+def commands() -> None:
+    """Segment MIP-PET scans with the ensemble that the service runs."""
+
+
+@app.command()
+def segment(
+    paths: Annotated[list[Path], typer.Argument(help="Scans (PNG or JPEG), or folders of them.")],
+    out: Annotated[Path, typer.Option(help="Where masks, overlays and findings.csv go.")] = Path("results"),
+) -> None:
+    """Write a mask and an overlay for every scan, and one CSV of what was found."""
+    scans = _scans(paths)
+    ensemble = load_ensemble(read_settings())
+    out.mkdir(parents=True, exist_ok=True)
+    with (out / FINDINGS_FILE).open("w", newline="") as file:
+        findings = csv.DictWriter(file, COLUMNS)
+        findings.writeheader()
+        failed = 0
+        for path in track(scans, description="segmenting", console=errors):
+            try:
+                findings.writerow({"scan": path.name} | _segment(ensemble, path, out))
+            except (ScanError, OSError) as error:
+                failed += 1
+                findings.writerow({"scan": path.name, "error": str(error)})
+                errors.print(f"{path}: {error}", highlight=False, soft_wrap=True)
+    errors.print(f"{len(scans) - failed} of {len(scans)} scans segmented: {out / FINDINGS_FILE}")
+    if failed:
+        raise typer.Exit(1)
+
+
+def _scans(paths: list[Path]) -> list[Path]:
+    found: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            found += sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES)
+        elif path.exists():
+            found.append(path)
+        else:
+            raise ScanError(f"{path} does not exist")
+    return found
+
+
+def _segment(ensemble: Ensemble, path: Path, out: Path) -> dict[str, object]:
+    scan = decode_image(path.read_bytes())
+    prediction = ensemble.predict(scan)
+    Image.fromarray(prediction.mask).save(out / f"{path.stem}_mask.png")
+    Image.fromarray(draw_overlay(scan, prediction.mask)).save(out / f"{path.stem}_overlay.png")
+    return {
+        "tumor_detected": prediction.tumor_detected,
+        "tumor_probability": round(prediction.tumor_probability, 4),
+        "tumor_area_px": prediction.tumor_area_px,
+        "tumor_fraction": round(prediction.tumor_area_px / prediction.mask[..., 0].size, 6),
+        "lesions": len(prediction.lesions()),
+    }
+
+
+def main() -> int:
+    """Run a command; what the user can mend ends in one sentence, not in a traceback."""
+    try:
+        app()
+    except SegmentationError as error:
+        errors.print(f"error: {error}", highlight=False, soft_wrap=True)
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

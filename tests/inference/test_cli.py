@@ -1,0 +1,38 @@
+import csv
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from tests.conftest import ROOT, run_script
+from utils import validate_segmentation
+
+
+def test_segment_writes_masks_overlays_and_findings_and_reports_bad_files(tmp_path: Path) -> None:
+    bad = tmp_path / "bad.png"
+    bad.write_bytes(b"no picture")
+    scan = ROOT / "samples" / "phantom_1.png"
+    ended = run_script("-m", "inference", "segment", scan, bad, "--out", tmp_path / "out")
+    assert ended.returncode == 1
+    assert "neither a PNG nor a JPEG" in ended.stderr
+    mask = np.asarray(Image.open(tmp_path / "out" / "phantom_1_mask.png"))
+    validate_segmentation(np.asarray(Image.open(scan)), mask)
+    assert (tmp_path / "out" / "phantom_1_overlay.png").exists()
+    with (tmp_path / "out" / "findings.csv").open() as file:
+        good, failed = list(csv.DictReader(file))
+    assert int(good["tumor_area_px"]) == (mask[..., 0] > 0).sum()
+    assert failed["scan"] == "bad.png"
+    assert failed["error"]
+
+
+def test_segment_takes_a_folder(tmp_path: Path) -> None:
+    ended = run_script("-m", "inference", "segment", ROOT / "samples", "--out", tmp_path, TTA="false")
+    assert ended.returncode == 0, ended.stderr
+    assert len(list(tmp_path.glob("*_mask.png"))) == len(list((ROOT / "samples").glob("*.png")))
+
+
+def test_what_does_not_exist_is_one_sentence(tmp_path: Path) -> None:
+    ended = run_script("-m", "inference", "segment", tmp_path / "nothing.png", "--out", tmp_path)
+    assert ended.returncode == 1
+    assert "does not exist" in ended.stderr
+    assert "Traceback" not in ended.stderr

@@ -1,0 +1,47 @@
+from pathlib import Path
+
+import pytest
+
+from inference.errors import SettingsError
+from inference.settings import Settings, read_settings
+
+
+@pytest.fixture(autouse=True)
+def empty_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    monkeypatch.chdir(tmp_path)
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+    return tmp_path
+
+
+def test_defaults_are_for_a_tunnel() -> None:
+    settings = read_settings()
+    assert (settings.host, settings.port) == ("127.0.0.1", 9051)
+
+
+def test_dot_env_is_read_and_the_environment_wins(
+    empty_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (empty_folder / ".env").write_text("PORT=8000\nTTA_OPS=identity\nPRED_THRESHOLD=\n")
+    monkeypatch.setenv("PORT", "8001")
+    settings = read_settings()
+    assert settings.port == 8001
+    assert settings.tta_ops == ("identity",)
+    assert settings.pred_threshold is None
+
+
+@pytest.mark.parametrize("name", ["MODEL_ARTIFACTS", "MODEL_ARTIFACT"])
+def test_artifacts_are_separated_by_commas(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, "a/b/c:v1, a/b/d:v2,")
+    assert read_settings().model_artifacts == ("a/b/c:v1", "a/b/d:v2")
+
+
+def test_a_bad_value_is_named_in_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PRED_THRESHOLD", "2")
+    with pytest.raises(SettingsError, match=r"the setting PRED_THRESHOLD='2' cannot be used: .*less than 1"):
+        read_settings()
+
+
+def test_the_key_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_API_KEY", "very-secret")
+    assert "very-secret" not in repr(read_settings())

@@ -1,0 +1,47 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.conftest import ROOT, Server, free_port, run_script
+
+
+def test_client_saves_mask_and_overlay_and_prints_findings(server: Server, tmp_path: Path) -> None:
+    ended = run_script("client_test.py", "--url", server.url, "--out", tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    mask = np.asarray(Image.open(tmp_path / "phantom_1_mask.png"))
+    scan = np.asarray(Image.open(ROOT / "samples" / "phantom_1.png"))
+    assert mask.shape == (*scan.shape, 3)
+    assert set(np.unique(mask)) <= {0, 255}
+    overlay = np.asarray(Image.open(tmp_path / "phantom_1_overlay.png").convert("RGB"))
+    coloured = (overlay.max(axis=2) != overlay.min(axis=2)).any()
+    assert coloured == (mask > 0).any()
+    assert "answered in" in ended.stdout
+    assert "probability" in ended.stdout
+    assert "Dice" in ended.stdout
+
+
+def test_client_takes_a_scan_and_the_predict_url(server: Server, tmp_path: Path) -> None:
+    scan = ROOT / "samples" / "phantom_2.png"
+    ended = run_script("client_test.py", scan, "--url", f"{server.url}/predict", "--out", tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    assert (tmp_path / "phantom_2_mask.png").exists()
+    assert "Dice" not in ended.stdout
+
+
+def test_client_without_a_server_says_so_in_one_sentence(tmp_path: Path) -> None:
+    ended = run_script("client_test.py", "--url", f"http://127.0.0.1:{free_port()}", "--out", tmp_path)
+    assert ended.returncode == 1
+    assert "uv run api.py" in ended.stderr
+    assert len(ended.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize("content", [b"no picture", None], ids=["text", "missing"])
+def test_client_refuses_what_is_no_scan(server: Server, tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "scan.png"
+    if content is not None:
+        path.write_bytes(content)
+    ended = run_script("client_test.py", path, "--url", server.url, "--out", tmp_path)
+    assert ended.returncode == 1
+    assert len(ended.stderr.strip().splitlines()) == 1

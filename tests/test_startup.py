@@ -1,0 +1,170 @@
+import shutil
+import signal
+import socket
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from inference.ensemble import EnsembleFile
+from inference.weights import METADATA_KEY
+from tests.conftest import ROOT, run_script, start_server, stop_server
+
+
+@pytest.fixture
+def models(tmp_path: Path) -> Path:
+    """A copy of the shipped folds, to be broken."""
+    folder = tmp_path / "models"
+    folder.mkdir()
+    for path in (ROOT / "models").iterdir():
+        if path.suffix in (".safetensors", ".json"):
+            shutil.copy(path, folder)
+    return folder
+
+
+def listed(models: Path) -> EnsembleFile:
+    return EnsembleFile.model_validate_json((models / "ensemble.json").read_text())
+
+
+def first_fold(models: Path) -> Path:
+    return models / listed(models).folds[0].file
+
+
+def start_fails(**settings: object) -> str:
+    """Start the service, see that it ends by itself, and return its one sentence."""
+    started = time.monotonic()
+    ended = run_script("api.py", PORT=0, LOG_DIR="", **settings)
+    assert ended.returncode == 1, ended.stderr
+    assert time.monotonic() - started < 60
+    assert "Traceback" not in ended.stderr
+    sentence = ended.stderr.strip().splitlines()[-1]
+    assert sentence.startswith("The service cannot start: ")
+    return sentence
+
+
+def test_missing_ensemble_file(tmp_path: Path) -> None:
+    assert "ensemble.json is missing" in start_fails(MODELS_DIR=tmp_path)
+
+
+def test_missing_fold(models: Path) -> None:
+    first_fold(models).unlink()
+    assert "cannot be read: No such file" in start_fails(MODELS_DIR=models)
+
+
+def test_git_lfs_pointer(models: Path) -> None:
+    first_fold(models).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")
+    assert "git lfs pull" in start_fails(MODELS_DIR=models)
+
+
+def test_wrong_hash(models: Path) -> None:
+    with first_fold(models).open("ab") as file:
+        file.write(b"\0")
+    assert "is not the file that ensemble.json lists" in start_fails(MODELS_DIR=models)
+
+
+def relist(models: Path) -> None:
+    """List the first fold's file as it now is, so that its tensors are what is judged."""
+    import hashlib
+
+    old = listed(models)
+    sha256 = hashlib.sha256(first_fold(models).read_bytes()).hexdigest()
+    folds = (old.folds[0].model_copy(update={"sha256": sha256}), *old.folds[1:])
+    (models / "ensemble.json").write_text(old.model_copy(update={"folds": folds}).model_dump_json())
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (
+            lambda state: state.pop("segmentation_head.0.weight"),
+            "misses 1 tensors (segmentation_head.0.weight",
+        ),
+        (lambda state: state.update(extra=torch.zeros(1)), "has unexpected 1 tensors (extra"),
+        (lambda state: state.update({"segmentation_head.0.bias": torch.zeros(2)}), "has misshapen 1 tensors"),
+    ],
+    ids=["missing", "unexpected", "misshapen"],
+)
+def test_wrong_tensors(models: Path, change: object, sentence: str) -> None:
+    from safetensors import safe_open
+
+    path = first_fold(models)
+    with safe_open(path, framework="pt") as file:
+        metadata = file.metadata()
+    state = load_file(path)
+    change(state)  # type: ignore[operator]
+    save_file(state, path, {METADATA_KEY: metadata[METADATA_KEY]})
+    relist(models)
+    assert sentence in start_fails(MODELS_DIR=models)
+
+
+def test_cut_file(models: Path) -> None:
+    path = first_fold(models)
+    path.write_bytes(path.read_bytes()[:100_000])
+    relist(models)
+    assert "is cut short" in start_fails(MODELS_DIR=models)
+
+
+def test_ensemble_file_that_is_no_json(models: Path) -> None:
+    (models / "ensemble.json").write_text("{")
+    assert "ensemble.json cannot be read" in start_fails(MODELS_DIR=models)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PRED_THRESHOLD", "1.5"),
+        ("PRED_THRESHOLD", "half"),
+        ("TTA_OPS", "identity,rotate"),
+        ("TTA_OPS", "hflip,hflip"),
+        ("TTA", "perhaps"),
+        ("DEVICE", "abacus"),
+        ("PORT", "70000"),
+        ("MAX_BODY_MB", "0"),
+        ("LOG_LEVEL", "LOUD"),
+    ],
+)
+def test_bad_settings_are_named(name: str, value: str) -> None:
+    settings = {"PORT": 0, name: value}
+    ended = run_script("api.py", **settings)
+    assert ended.returncode == 1
+    assert f"the setting {name}='{value}' cannot be used" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_artifacts_without_a_key() -> None:
+    sentence = start_fails(MODEL_ARTIFACTS="someone/project/fold0:v1", WANDB_API_KEY="")
+    assert "WANDB_API_KEY is not" in sentence
+
+
+def test_port_in_use() -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        ended = run_script("api.py", PORT=port)
+    assert ended.returncode == 1
+    assert f"127.0.0.1:{port} cannot be listened on" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_service_runs_without_a_writable_log_folder(tmp_path: Path) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    server = start_server(blocked / "logs", TTA="false")
+    assert server.get("/health/ready").status_code == 200
+    stop_server(server)
+
+
+def test_settings_choose_views_and_threshold(tmp_path: Path) -> None:
+    server = start_server(tmp_path, TTA_OPS="identity, vflip", PRED_THRESHOLD="0.25")
+    model = server.get("/api").json()["model"]
+    stop_server(server)
+    assert (model["tta_ops"], model["threshold"]) == (["identity", "vflip"], 0.25)
+
+
+def test_ctrl_c_ends_the_service_without_a_traceback(tmp_path: Path) -> None:
+    server = start_server(tmp_path, TTA="false")
+    server.process.send_signal(signal.SIGINT)
+    assert server.process.wait(timeout=20) == 0

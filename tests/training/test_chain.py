@@ -1,0 +1,167 @@
+"""From runs to a folder that the service starts from, and its scores."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from inference.ensemble import read_ensemble_file
+from inference.errors import SegmentationError
+from inference.weights import load_fold
+from tests.conftest import plain_settings, run_script
+from training.calibration import VIEW_SETS, HeldOutMap, fit_classifier, score_classifier, score_views
+from training.config import FitConfig
+from training.data import DataError, find_cases, read_cases
+from training.evaluation import ScanScore, evaluate, summarize
+from training.fit import fit
+from training.folds import Split, split_scans, write_split
+from training.phantoms import write_phantoms
+from training.publishing import export_runs
+
+
+@pytest.fixture(scope="module")
+def chain(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two folds of phantoms, each trained for one epoch, exported."""
+    folder = tmp_path_factory.mktemp("chain")
+    write_phantoms(folder / "data", patients=6, controls=4)
+    split = split_scans(read_cases(find_cases(folder / "data")), folds=2)
+    write_split(split, folder / "folds.json")
+    for fold in (0, 1):
+        config = FitConfig(fold=fold, epochs=1, input_scale=0.2, crop_size=(64, 64), patients_per_batch=2)
+        fit(config, data_dir=folder / "data", split=split, run_dir=folder / f"fold{fold}")
+    export_runs([folder / "fold1", folder / "fold0"], folder / "models")
+    return folder
+
+
+def split_of(chain: Path) -> Split:
+    return split_scans(read_cases(find_cases(chain / "data")), folds=2)
+
+
+def test_exported_folds_are_listed_in_order_with_their_hashes(chain: Path) -> None:
+    listed = read_ensemble_file(chain / "models")
+    assert [entry.fold for entry in listed.folds] == [0, 1]
+    for entry in listed.folds:
+        assert (
+            load_fold(chain / "models" / entry.file, expected_sha256=entry.sha256).metadata.fold == entry.fold
+        )
+
+
+def test_unfinished_and_repeated_runs_are_not_exported(chain: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"holds no fold\.safetensors"):
+        export_runs([tmp_path], tmp_path / "models")
+    with pytest.raises(DataError, match="second run of fold 0"):
+        export_runs([chain / "fold0", chain / "fold0"], tmp_path / "models")
+
+
+def test_every_scan_is_scored_once_by_the_fold_that_never_saw_it(chain: Path) -> None:
+    split = split_of(chain)
+    settings = plain_settings(tta=False)
+    scores = list(evaluate(chain / "models", data_dir=chain / "data", split=split, settings=settings))
+    assert {score.scan: score.fold for score in scores} == split.fold_of
+    assert len(scores) == 10
+    for score in scores:
+        assert (score.dice is None) == score.scan.startswith("control")
+        assert score.false_positive_px <= score.predicted_px
+
+
+def test_another_split_is_refused(chain: Path) -> None:
+    other = split_scans(read_cases(find_cases(chain / "data")), folds=2, seed=5)
+    scoring = evaluate(chain / "models", data_dir=chain / "data", split=other, settings=plain_settings())
+    with pytest.raises(SegmentationError, match="trained on another split"):
+        next(scoring)
+
+
+def test_calibrate_and_evaluate_from_the_command_line(chain: Path, tmp_path: Path) -> None:
+    options = ("--data", chain / "data", "--split", chain / "folds.json", "--models", chain / "models")
+    calibrated = run_script("-m", "training", "calibrate", *options)
+    assert calibrated.returncode == 0, calibrated.stderr
+    assert "ROC AUC" in calibrated.stdout
+    listed = read_ensemble_file(chain / "models")
+    assert listed.tta_ops in VIEW_SETS.values()
+    assert listed.classifier is not None
+    for entry in listed.folds:
+        fold = load_fold(chain / "models" / entry.file, expected_sha256=entry.sha256)
+        assert fold.metadata.threshold == listed.threshold
+        assert entry.out_of_fold_patients == 3
+
+    evaluated = run_script("-m", "training", "evaluate", *options, "--out", tmp_path / "scores.csv")
+    assert evaluated.returncode == 0, evaluated.stderr
+    with (tmp_path / "scores.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    dice = [float(row["dice"]) for row in rows if row["dice"]]
+    assert (len(rows), len(dice)) == (10, 6)
+    assert f"{np.mean(dice):.4f}" in evaluated.stdout
+    by_fold = [np.mean([float(r["dice"]) for r in rows if r["fold"] == str(k) and r["dice"]]) for k in (0, 1)]
+    assert [entry.out_of_fold_dice for entry in listed.folds] == pytest.approx(by_fold, abs=1e-4)
+
+
+def test_the_command_line_names_what_is_wrong(tmp_path: Path) -> None:
+    ended = run_script("-m", "training", "evaluate", "--data", tmp_path)
+    assert ended.returncode == 1
+    assert "name the folder that holds patients/ and controls/" in ended.stdout + ended.stderr
+    assert "Traceback" not in ended.stderr
+    ended = run_script("-m", "training", "fit", "--fold", "0", "--set", "epochs=none", "--data", tmp_path)
+    assert ended.returncode == 1
+    assert "epochs" in ended.stdout + ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_phantoms_and_split_from_the_command_line(tmp_path: Path) -> None:
+    made = run_script("-m", "training", "phantoms", tmp_path / "data", "--patients", "4", "--controls", "4")
+    assert made.returncode == 0, made.stderr
+    ended = run_script(
+        "-m",
+        "training",
+        "split",
+        "--data",
+        tmp_path / "data",
+        "--out",
+        tmp_path / "folds.json",
+        "--folds",
+        "2",
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert "8 scans in 2 folds" in ended.stdout
+
+
+def score(dice: float | None, strays: int) -> ScanScore:
+    return ScanScore("scan", 0, dice, 10, 10, strays, 0.5)
+
+
+def test_a_summary_keeps_controls_out_of_the_dice() -> None:
+    summary = summarize([score(0.5, 5), score(0.9, 1), score(None, 0), score(None, 40)])
+    assert (summary.patients, summary.controls) == (2, 2)
+    assert summary.mean_dice == pytest.approx(0.7)
+    assert summary.dice_error == pytest.approx(0.2)
+    assert summary.false_positive_px == 20
+    assert summary.blank_controls == 0.5
+
+
+def held_out(views: str, fold: int, area: float, *, is_patient: bool, dice: float) -> HeldOutMap:
+    scores = tuple(dice - 0.01 * abs(step - 3) for step in range(9)) if is_patient else ()
+    return HeldOutMap(views, fold, is_patient, scores, np.array([area, area, min(1.0, area / 5)]))
+
+
+def test_the_best_views_and_threshold_win() -> None:
+    maps = [
+        held_out(views, fold, 5, is_patient=True, dice=dice)
+        for fold in (0, 1)
+        for views, dice in (("no flip", 0.6), ("horizontal", 0.7), ("all four", 0.65))
+    ]
+    best = score_views(maps)[0]
+    assert (best.views, best.threshold) == ("horizontal", 0.45)
+    assert best.mean_dice == pytest.approx(0.7)
+
+
+def test_the_classifier_tells_large_maps_from_small_ones() -> None:
+    generator = np.random.default_rng(0)
+    maps = [
+        held_out("no flip", n % 3, generator.normal(5 if n < 60 else 1), is_patient=n < 60, dice=0.7)
+        for n in range(120)
+    ]
+    classifier = fit_classifier(maps)
+    assert classifier.probability_of(np.array([6.0, 6, 1])) > 0.9
+    assert classifier.probability_of(np.array([0.0, 0, 0])) < 0.1
+    assert score_classifier(maps).roc_auc > 0.95
+    assert score_classifier(maps).brier < 0.1

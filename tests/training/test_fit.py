@@ -1,0 +1,138 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from inference.ensemble import build_ensemble
+from inference.weights import load_fold
+from tests.conftest import ROOT, environment, plain_settings
+from training.config import FitConfig, read_config
+from training.curves import read_metrics
+from training.data import DataError, find_cases, read_cases
+from training.fit import fit, newest_checkpoint
+from training.folds import Split, split_scans, write_split
+from training.phantoms import make_phantom, write_phantoms
+from utils import dice_score
+
+TINY = {"crop_size": (64, 64), "input_scale": 0.2, "patients_per_batch": 2, "controls_per_batch": 1}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Eight phantoms and four controls, with their split beside them."""
+    folder = tmp_path_factory.mktemp("data")
+    write_phantoms(folder, patients=8, controls=4)
+    write_split(split_scans(read_cases(find_cases(folder)), folds=2), folder / "folds.json")
+    return folder
+
+
+def fit_command(data: Path, run_dir: Path, *more: str) -> list[str]:
+    sets = [f"{name}={','.join(map(str, v)) if isinstance(v, tuple) else v}" for name, v in TINY.items()]
+    options = [
+        part for change in (*sets, "validate_every=2", "checkpoint_every=1") for part in ("--set", change)
+    ]
+    command = [sys.executable, "-m", "training", "fit", "--fold", "0", "--epochs", "6", *options, *more]
+    return [*command, "--data", str(data), "--split", str(data / "folds.json"), "--run-dir", str(run_dir)]
+
+
+def test_a_killed_fit_resumes_where_it_was(data: Path, tmp_path: Path) -> None:
+    run_dir = tmp_path / "run"
+    quiet = {"cwd": ROOT, "env": environment(), "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    process = subprocess.Popen(fit_command(data, run_dir), **quiet)  # type: ignore[call-overload]
+    deadline = time.monotonic() + 120
+    while newest_checkpoint(run_dir) is None and time.monotonic() < deadline:
+        assert process.poll() is None, "fit ended before its first checkpoint"
+        time.sleep(0.05)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (run_dir / "fold.safetensors").exists()
+    done_before = set(read_metrics(run_dir, "train_loss"))
+
+    refused = subprocess.run(
+        fit_command(data, run_dir), cwd=ROOT, env=environment(), capture_output=True, text=True
+    )
+    assert refused.returncode == 1
+    assert "--resume" in refused.stdout + refused.stderr
+
+    resumed = subprocess.run(
+        fit_command(data, run_dir, "--resume"), cwd=ROOT, env=environment(), capture_output=True, text=True
+    )
+    assert resumed.returncode == 0, resumed.stderr
+    metadata = load_fold(run_dir / "fold.safetensors").metadata
+    assert metadata.training["steps"] == 6 * 2  # epochs x batches: as if it had never been killed
+    later = run_dir / "metrics" / "version_1" / "metrics.csv"
+    assert later.exists()
+    first_epoch = int(later.read_text().splitlines()[1].split(",")[0])
+    assert first_epoch >= 1, "the resumed run began again from nothing"
+    assert set(read_metrics(run_dir, "train_loss")) >= done_before | {6}
+    assert (run_dir / "curves.png").stat().st_size > 1000
+
+
+def test_a_run_writes_its_whole_configuration(data: Path, tmp_path: Path) -> None:
+    config = FitConfig.model_validate(TINY | {"fold": 1, "epochs": 1})
+    split = split_scans(read_cases(find_cases(data)), folds=2)
+    weights = fit(config, data_dir=data, split=split, run_dir=tmp_path / "run")
+    assert read_config(tmp_path / "run") == config
+    metadata = load_fold(weights).metadata
+    assert metadata.fold == 1
+    assert metadata.preparation == config.preparation
+    assert FitConfig.model_validate(metadata.training["config"]) == config
+    assert metadata.training["split_sha256"] == split.sha256
+
+
+def test_there_must_be_a_run_to_resume(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no run to resume"):
+        fit(FitConfig(fold=0), data_dir=data, split=Split({}, 0), run_dir=tmp_path, resume=True)
+
+
+def test_a_damaged_checkpoint_is_passed_over(data: Path, tmp_path: Path) -> None:
+    config = FitConfig.model_validate(TINY | {"fold": 0, "epochs": 2, "checkpoint_every": 1})
+    split = split_scans(read_cases(find_cases(data)), folds=2)
+    fit(config, data_dir=data, split=split, run_dir=tmp_path)
+    newest = newest_checkpoint(tmp_path)
+    assert newest is not None
+    newest.write_bytes(newest.read_bytes()[:10_000])
+    older = newest_checkpoint(tmp_path)
+    assert older is not None
+    assert older != newest
+
+
+def test_fit_overfits_twelve_phantoms(tmp_path: Path) -> None:
+    """The whole chain learns: scans on disk, augmentation off, loss, averaged weights, exported fold."""
+    folder = tmp_path / "data"
+    (folder / "controls" / "imgs").mkdir(parents=True)
+    (folder / "patients" / "imgs").mkdir(parents=True)
+    (folder / "patients" / "labels").mkdir(parents=True)
+    from PIL import Image
+
+    for number in range(12):
+        phantom = make_phantom(number, lesions=3, radius_px=(6, 9), size=(192, 160))
+        Image.fromarray(phantom.grey).save(folder / f"patients/imgs/patient_{number:03d}.png")
+        Image.fromarray(phantom.label * np.uint8(255)).save(
+            folder / f"patients/labels/segmentation_{number:03d}.png"
+        )
+    scans = read_cases(find_cases(folder))
+    everything = Split({scan.case.name: 1 for scan in scans}, seed=0)
+    config = FitConfig(
+        fold=0,
+        epochs=60,
+        checkpoint_every=60,
+        input_scale=0.6,
+        crop_size=(128, 96),
+        augmentation=False,
+        patients_per_batch=6,
+        learning_rate=3e-3,
+        ema_decay=0.8,
+    )
+    started = time.monotonic()
+    weights = load_fold(fit(config, data_dir=folder, split=everything, run_dir=tmp_path / "run"))
+    assert time.monotonic() - started < 120
+    ensemble = build_ensemble([weights], plain_settings(), tta_ops=("identity",), threshold=0.5)
+    dice = [dice_score(scan.label, ensemble.predict(scan.grey).mask[..., 0]) for scan in scans]
+    assert np.mean(dice) > 0.9, json.dumps([round(score, 2) for score in dice])

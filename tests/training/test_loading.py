@@ -1,0 +1,92 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from inference.preparation import Preparation, resize
+from training.config import FitConfig
+from training.data import LabelledScan, find_cases, read_cases
+from training.loading import BalancedSampler, FoldData, TrainingScans, resize_scan
+from training.phantoms import make_phantom, write_phantoms
+from utils import dice_score
+
+CONFIG = FitConfig(fold=0, crop_size=(96, 96), patients_per_batch=2, controls_per_batch=1)
+
+
+@pytest.fixture(scope="module")
+def scans(tmp_path_factory: pytest.TempPathFactory) -> list[LabelledScan]:
+    folder = tmp_path_factory.mktemp("data")
+    write_phantoms(folder, patients=5, controls=3)
+    return read_cases(find_cases(folder))
+
+
+def test_a_draw_is_repeatable_and_seeds_differ(scans: list[LabelledScan]) -> None:
+    dataset = TrainingScans(scans, CONFIG)
+    for index in (0, 6):
+        first, again, other = dataset[index, 1], dataset[index, 1], dataset[index, 2]
+        assert torch.equal(first[0], again[0])
+        assert torch.equal(first[1], again[1])
+        assert not torch.equal(first[0], other[0])
+    again = TrainingScans(scans, CONFIG)[0, 1]
+    assert torch.equal(dataset[0, 1][0], again[0])
+
+
+def test_inputs_and_labels_have_the_crops_shape_and_range(scans: list[LabelledScan]) -> None:
+    dataset = TrainingScans(scans, CONFIG)
+    for index in range(8):
+        inputs, label = dataset[index, index]
+        assert inputs.shape == label.shape == (1, 96, 96)
+        assert inputs.dtype == label.dtype == torch.float32
+        assert 0 <= inputs.min() <= inputs.max() <= 1
+        assert 0 <= label.min() <= label.max() <= 1
+
+
+def test_every_batch_has_its_patients_and_controls(scans: list[LabelledScan]) -> None:
+    dataset = TrainingScans(scans, CONFIG)
+    sampler = BalancedSampler(dataset, CONFIG)
+    draws = list(sampler)
+    assert len(draws) == len(sampler) == 9
+    for batch in (draws[0:3], draws[3:6], draws[6:9]):
+        assert [index >= 5 for index, _ in batch] == [False, False, True]
+    assert {index for index, _ in draws} >= {0, 1, 2, 3, 4}
+    assert list(sampler) == draws
+    sampler.set_epoch(1)
+    assert list(sampler) != draws
+
+
+def test_controls_get_lesions_pasted_and_their_label_with_them(scans: list[LabelledScan]) -> None:
+    always = TrainingScans(scans, CONFIG.model_copy(update={"lesion_paste": 1.0, "crop_size": (448, 224)}))
+    never = TrainingScans(scans, CONFIG.model_copy(update={"lesion_paste": 0.0, "crop_size": (448, 224)}))
+    pasted = [always[6, seed][1].sum() for seed in range(4)]
+    assert max(pasted) > 0
+    assert all(never[6, seed][1].sum() == 0 for seed in range(4))
+
+
+def test_without_controls_batches_are_patients_alone(scans: list[LabelledScan]) -> None:
+    data = FoldData([scan for scan in scans if scan.case.is_patient], [], CONFIG)
+    assert [len(inputs) for inputs, _ in data.train_dataloader()] == [2, 2, 2]
+
+
+def test_resized_labels_cut_at_one_half_neither_grow_nor_shrink() -> None:
+    half = Preparation(input_scale=0.48)
+    for seed in range(4):
+        phantom = make_phantom(seed, lesions=6, radius_px=(3, 4), size=(489, 400))
+        scan = LabelledScan(None, phantom.grey, phantom.label)  # type: ignore[arg-type]
+        share = resize_scan(scan, half).soft_label.astype(np.float32) / 255
+        restored = resize(share.astype(np.float32), (489, 400)) >= 0.5
+        assert dice_score(phantom.label, restored) > 0.9
+        assert restored.sum() == pytest.approx(phantom.label.sum(), rel=0.1)
+
+
+def test_the_statistics_batches_are_always_the_same(scans: list[LabelledScan]) -> None:
+    data = FoldData(scans, [], CONFIG)
+    for first, again in zip(data.statistics_batches(), data.statistics_batches(), strict=True):
+        assert torch.equal(first, again)
+
+
+def test_data_on_disk_gives_batches(tmp_path: Path) -> None:
+    write_phantoms(tmp_path, patients=4, controls=0)
+    data = FoldData(read_cases(find_cases(tmp_path)), [], CONFIG)
+    inputs, labels = next(iter(data.train_dataloader()))
+    assert inputs.shape == labels.shape == (2, 1, 96, 96)
