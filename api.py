@@ -240,7 +240,7 @@ def main() -> int:
         listener = bind(settings)
         ensemble = load_ensemble(settings)
     except SegmentationError as error:
-        print(f"The service cannot start: {error}.", file=sys.stderr)
+        print(f"The service cannot start: {str(error).rstrip('.')}.", file=sys.stderr)
         return 1
     config = uvicorn.Config(create_app(settings, ensemble), log_config=None, access_log=False)
     server = uvicorn.Server(config)

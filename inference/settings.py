@@ -64,4 +64,5 @@ def read_settings() -> Settings:
         fault = error.errors()[0]
         name = str(fault["loc"][0]).upper()
         reason = fault["msg"].removeprefix("Value error, ")
-        raise SettingsError(f"the setting {name}={fault['input']!r} cannot be used: {reason}") from None
+        value = ",".join(fault["input"]) if isinstance(fault["input"], tuple) else fault["input"]
+        raise SettingsError(f"the setting {name}={value} cannot be used: {reason}") from None

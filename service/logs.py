@@ -27,7 +27,6 @@ def configure_logging(settings: Settings) -> None:
             format=LINE,
             rotation=ROTATION,
             retention=RETENTION,
-            enqueue=True,
             backtrace=False,
             diagnose=False,
         )

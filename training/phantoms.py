@@ -39,8 +39,8 @@ ORGANS: dict[str, tuple[Ellipse, float]] = {
     "spleen": ((0.5, 2.62, 0.13, 0.2, 15), 0.3),
     "mediastinum": ((0.0, 1.9, 0.17, 0.5, 0), 0.28),
     "heart": ((0.25, 2.08, 0.2, 0.16, 30), 0.95),
-    "left kidney": ((0.38, 3.02, 0.11, 0.21, 8), 0.85),
-    "right kidney": ((-0.38, 3.05, 0.11, 0.21, -8), 0.85),
+    "left kidney": ((0.36, 2.95, 0.12, 0.24, -14), 0.95),
+    "right kidney": ((-0.36, 3.0, 0.12, 0.24, 14), 0.95),
     "bladder": ((0.0, 4.3, 0.19, 0.14, 0), 1.0),
     "brain": ((0.0, 0.3, 0.23, 0.27, 0), 1.0),
 }
@@ -75,7 +75,7 @@ def make_phantom(
     uptake = _draw_body(frame, generator)  # (H, W)
     label = _draw_lesions(uptake, frame, generator, lesions, radius_px)  # (H, W)
     blurred = cv2.GaussianBlur(uptake, (0, 0), EDGE_SIGMA_PX)
-    noise = generator.normal(0, 1, uptake.shape) * (0.006 + 0.05 * np.sqrt(blurred.clip(0, 0.25)))
+    noise = generator.normal(0, 1, uptake.shape) * (0.006 + 0.06 * np.sqrt(blurred.clip(0, 0.25)))
     noisy = np.where(blurred > 0.004, blurred + noise, blurred)
     return Phantom(np.clip(255 * (1 - noisy), 0, 255).round().astype(np.uint8), label)
 
@@ -126,11 +126,20 @@ def _draw_body(frame: _Frame, generator: np.random.Generator) -> FloatMap:
     for part in (*TRUNK, *LEGS, *arms):
         body[frame.inside(part)] = soft_tissue
     uptake = np.asarray(cv2.GaussianBlur(body, (0, 0), 0.04 * frame.unit), dtype=np.float32)
-    for ellipse, level in ORGANS.values():
+    for name, (ellipse, level) in ORGANS.items():
         place = np.array(ellipse) + generator.normal(0, 1, 5) * (0.03, 0.03, 0.01, 0.01, 4)
         organ = frame.inside((place[0], place[1], place[2], place[3], place[4]))
-        np.maximum(uptake, organ * np.float32(level * generator.uniform(0.9, 1.05)), out=uptake)
+        level = level * generator.uniform(0.9, 1.05)
+        texture = _calyces(frame, generator) if name.endswith("kidney") else np.float32(1)
+        np.maximum(uptake, organ * np.float32(level) * texture, out=uptake)
     return uptake
+
+
+def _calyces(frame: _Frame, generator: np.random.Generator) -> FloatMap:
+    """Return a factor (H, W) in 0.45..1: urine gathers in a kidney's calyces, dark spots in a paler cortex."""
+    coarse = generator.normal(0, 1, (frame.height, frame.width)).astype(np.float32)
+    spots = np.asarray(cv2.GaussianBlur(coarse, (0, 0), 0.022 * frame.unit), dtype=np.float32)
+    return np.where(spots > 0, np.float32(1), np.float32(0.45))
 
 
 def _draw_lesions(

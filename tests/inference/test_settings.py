@@ -36,9 +36,25 @@ def test_artifacts_are_separated_by_commas(name: str, monkeypatch: pytest.Monkey
     assert read_settings().model_artifacts == ("a/b/c:v1", "a/b/d:v2")
 
 
-def test_a_bad_value_is_named_in_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PRED_THRESHOLD", "2")
-    with pytest.raises(SettingsError, match=r"the setting PRED_THRESHOLD='2' cannot be used: .*less than 1"):
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        ("PRED_THRESHOLD", "1.5", "less than 1"),
+        ("PRED_THRESHOLD", "half", "valid number"),
+        ("TTA_OPS", "identity,rotate", "different names out of identity, hflip"),
+        ("TTA_OPS", "hflip,hflip", "different names"),
+        ("TTA", "perhaps", "boolean"),
+        ("DEVICE", "abacus", "'auto', 'cpu' or 'cuda'"),
+        ("PORT", "70000", "65535"),
+        ("MAX_BODY_MB", "0", "greater than 0"),
+        ("LOG_LEVEL", "LOUD", "'INFO'"),
+    ],
+)
+def test_a_bad_value_is_named_in_one_sentence(
+    name: str, value: str, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError, match=f"the setting {name}=.* cannot be used: .*{reason}"):
         read_settings()
 
 

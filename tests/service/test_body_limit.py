@@ -27,7 +27,8 @@ def test_a_body_of_the_limit_passes(client: TestClient) -> None:
 
 def test_one_byte_more_does_not(client: TestClient) -> None:
     answer = client.post("/", content=b"a" * (LIMIT + 1))
-    assert (answer.status_code, answer.json()["title"]) == (413, "Content Too Large")
+    assert (answer.status_code, answer.json()["status"]) == (413, 413)
+    assert answer.headers["content-type"] == "application/problem+json"
 
 
 def test_a_body_that_does_not_say_its_length_is_counted(client: TestClient) -> None:
