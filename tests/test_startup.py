@@ -112,9 +112,8 @@ def test_ensemble_file_that_is_no_json(models: Path) -> None:
 
 
 def test_a_bad_setting_is_named() -> None:
-    assert "the setting TTA_OPS=('identity', 'rotate') cannot be used" in start_fails(
-        TTA_OPS="identity,rotate"
-    )
+    sentence = start_fails(TTA_OPS="identity,rotate")
+    assert "the setting TTA_OPS=identity,rotate cannot be used" in sentence
 
 
 def test_artifacts_without_a_key() -> None:

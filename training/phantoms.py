@@ -136,7 +136,7 @@ def _draw_body(frame: _Frame, generator: np.random.Generator) -> FloatMap:
 
 
 def _calyces(frame: _Frame, generator: np.random.Generator) -> FloatMap:
-    """Return a factor (H, W) in 0.45..1: urine gathers in a kidney's calyces, dark spots in a paler cortex."""
+    """Return a factor (H, W) in 0.45..1: a kidney's calyces are dark with urine, its cortex is paler."""
     coarse = generator.normal(0, 1, (frame.height, frame.width)).astype(np.float32)
     spots = np.asarray(cv2.GaussianBlur(coarse, (0, 0), 0.022 * frame.unit), dtype=np.float32)
     return np.where(spots > 0, np.float32(1), np.float32(0.45))

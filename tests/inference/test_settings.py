@@ -54,7 +54,7 @@ def test_a_bad_value_is_named_in_one_sentence(
     name: str, value: str, reason: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(name, value)
-    with pytest.raises(SettingsError, match=f"the setting {name}=.* cannot be used: .*{reason}"):
+    with pytest.raises(SettingsError, match=f"the setting {name}={value} cannot be used: .*{reason}"):
         read_settings()
 
 
