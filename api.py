@@ -1,10 +1,11 @@
 """The service: `uv run api.py` answers on http://127.0.0.1:9051."""
 
 import asyncio
+import os
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Annotated, Any
@@ -70,6 +71,8 @@ class Service:
     state: State = State.STARTING
     started: float = field(default_factory=time.monotonic)
     one_at_a_time: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(1))
+    codecs: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(os.cpu_count() or 1))
+    on_failure: Callable[[], None] = lambda: None
 
     async def start(self) -> None:
         """Load the folds where that has not been done, and warm them up, off the event loop."""
@@ -80,9 +83,20 @@ class Service:
         except Exception as error:
             self.state = State.FAILED
             logger.error("the service cannot start: {}", error)
-            raise
+            self.on_failure()
+            return
         self.state = State.READY
         logger.info("ready after {:.1f} s: {}", time.monotonic() - self.started, self.ensemble.identity())
+
+    async def decode(self, content: str | bytes) -> Scan:
+        """Decode a scan from base64 text or from a file's bytes, a few at a time."""
+        if isinstance(content, str):
+            return await anyio.to_thread.run_sync(decode_request, content, limiter=self.codecs)
+        return await anyio.to_thread.run_sync(decode_image, content, limiter=self.codecs)
+
+    async def encode(self, prediction: Prediction) -> str:
+        """Encode a mask as base64 PNG."""
+        return await anyio.to_thread.run_sync(encode_request, prediction.mask, limiter=self.codecs)
 
     async def segment(self, scan: Scan) -> Prediction:
         """Run the ensemble on a scan, without blocking the event loop."""
@@ -101,20 +115,20 @@ async def get_service(request: Request) -> Service:
     return service
 
 
-async def read_upload(request: Request) -> Scan:
+async def read_upload(request: Request, service: Annotated[Service, Depends(get_service)]) -> Scan:
     """Decode the scan of a request: JSON with `img`, or a multipart form with `file`."""
     if request.headers.get("content-type", "").startswith("multipart/form-data"):
         async with request.form(max_files=1, max_fields=1) as form:
             file = form.get("file")
             if not isinstance(file, UploadFile):
                 raise HTTPException(422, "the form has no file named 'file'")
-            return await anyio.to_thread.run_sync(decode_image, await file.read())
+            return await service.decode(await file.read())
     try:
         body = TumorPredictRequestDto.model_validate_json(await request.body())
     except ValidationError as error:
         faults = [{**fault, "loc": ("body", *fault["loc"])} for fault in error.errors(include_url=False)]
         raise RequestValidationError(faults) from None
-    return await anyio.to_thread.run_sync(decode_request, body.img)
+    return await service.decode(body.img)
 
 
 ServiceDependency = Annotated[Service, Depends(get_service)]
@@ -122,13 +136,14 @@ ScanDependency = Annotated[Scan, Depends(read_upload)]
 
 
 def create_app(settings: Settings, ensemble: Ensemble | None = None) -> FastAPI:
-    """Build the service; without an `ensemble` it loads the folds that the settings name as it starts."""
+    """Build the service; without an `ensemble` it loads the folds that the settings name once it runs.
+
+    Until they are loaded and warmed up, `/health/ready` and the routes that need them answer 503.
+    """
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         start = asyncio.create_task(app.state.service.start())
-        if ensemble is None:
-            await start
         yield
         start.cancel()
 
@@ -193,10 +208,10 @@ async def predict(
     body: TumorPredictRequestDto, request: Request, service: ServiceDependency
 ) -> TumorPredictResponseDto:
     """Answer the mask of a scan: decode, segment, encode."""
-    scan = await anyio.to_thread.run_sync(decode_request, body.img)  # (H, W, 3)
+    scan = await service.decode(body.img)  # (H, W, 3)
     prediction = await service.segment(scan)
     request.state.findings = _findings(prediction)
-    return TumorPredictResponseDto(img=await anyio.to_thread.run_sync(encode_request, prediction.mask))
+    return TumorPredictResponseDto(img=await service.encode(prediction))
 
 
 async def analyze(scan: ScanDependency, request: Request, service: ServiceDependency) -> AnalyzeResponse:
@@ -204,7 +219,7 @@ async def analyze(scan: ScanDependency, request: Request, service: ServiceDepend
     started = time.perf_counter()
     prediction = await service.segment(scan)
     segmented = time.perf_counter()
-    img = await anyio.to_thread.run_sync(encode_request, prediction.mask)
+    img = await service.encode(prediction)
     lesions = await anyio.to_thread.run_sync(prediction.lesions)
     request.state.findings = _findings(prediction)
     assert service.ensemble is not None
@@ -242,11 +257,12 @@ def main() -> int:
     except SegmentationError as error:
         print(f"The service cannot start: {str(error).rstrip('.')}.", file=sys.stderr)
         return 1
-    config = uvicorn.Config(create_app(settings, ensemble), log_config=None, access_log=False)
-    server = uvicorn.Server(config)
+    app = create_app(settings, ensemble)
+    server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False))
+    app.state.service.on_failure = lambda: setattr(server, "should_exit", True)
     with suppress(KeyboardInterrupt):  # uvicorn raises it again after an orderly end
         server.run(sockets=[listener])
-    return 0 if server.started else 1
+    return 1 if app.state.service.state is State.FAILED else 0
 
 
 def bind(settings: Settings) -> socket.socket:
@@ -256,6 +272,7 @@ def bind(settings: Settings) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((settings.host, settings.port))
+        listener.listen()
     except OSError as error:
         listener.close()
         reason = error.strerror or str(error)

@@ -5,6 +5,7 @@ uv run client_test.py [SCAN] [--label LABEL] [--url URL] [--out FOLDER]
 
 import argparse
 import base64
+import http.client
 import json
 import sys
 import time
@@ -91,18 +92,23 @@ def _save(scan: npt.NDArray[np.uint8], mask: npt.NDArray[np.uint8], options: arg
 
 
 def _post(url: str, content: dict[str, str]) -> dict[str, Any]:
+    if not url.startswith(("http://", "https://")):
+        raise ClientError(f"{url} is no address: it must start with http:// or https://")
     headers = {"Content-Type": "application/json"}
     request = urllib.request.Request(url, json.dumps(content).encode(), headers)
     try:
         with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
-            return dict(json.load(answer))
+            body = json.load(answer)
     except urllib.error.HTTPError as error:
         raise ClientError(f"{url} answered {error.code}: {_detail(error.read())}") from None
     except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
         reason = getattr(error, "reason", error)
         raise ClientError(f"no service answers at {url} ({reason}): start one with `uv run api.py`") from None
-    except ValueError:
-        raise ClientError(f"{url} did not answer JSON: is it a tumour segmentation service?") from None
+    except (ValueError, http.client.HTTPException):
+        body = None
+    if not isinstance(body, dict) or "img" not in body:
+        raise ClientError(f"{url} did not answer with a mask: is it a tumour segmentation service?")
+    return body
 
 
 def _detail(body: bytes) -> str:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 READY = "http://127.0.0.1:9051/health/ready"
-START_DEADLINE_S = 60
+START_DEADLINE_S = 30
 BLOCK = re.compile(r"(?:<!-- ci: (?P<note>[^>]*?) -->\s*\n)?```bash\n(?P<commands>.*?)```", re.DOTALL)
 
 
@@ -31,6 +31,8 @@ def main() -> int:
                 continue
             print(f"--- {commands}", flush=True)
             if note == "service":
+                if answers():
+                    raise SystemExit(f"another service already answers at {READY}")
                 services.append(subprocess.Popen(["bash", "-c", f"exec {commands}"], cwd=ROOT))
                 wait_until_ready(services[-1])
                 continue
@@ -47,18 +49,25 @@ def main() -> int:
     return 0
 
 
+def answers() -> bool:
+    """Say whether a service is ready."""
+    try:
+        with urllib.request.urlopen(READY, timeout=5):
+            return True
+    except OSError:
+        return False
+
+
 def wait_until_ready(service: subprocess.Popen[bytes]) -> None:
     """Wait until the service answers that it is ready; print how long that took."""
     started = time.monotonic()
     while time.monotonic() - started < START_DEADLINE_S:
         if service.poll() is not None:
             raise SystemExit(f"the service ended with status {service.returncode}")
-        try:
-            with urllib.request.urlopen(READY, timeout=5):
-                print(f"--- ready after {time.monotonic() - started:.1f} s", flush=True)
-                return
-        except OSError:
-            time.sleep(0.1)
+        if answers():
+            print(f"--- ready after {time.monotonic() - started:.1f} s", flush=True)
+            return
+        time.sleep(0.1)
     raise SystemExit(f"the service was not ready within {START_DEADLINE_S} s")
 
 

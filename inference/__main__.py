@@ -56,7 +56,7 @@ def segment(
             except (ScanError, OSError) as error:
                 failed += 1
                 findings.writerow({"scan": path.name, "error": str(error)})
-                errors.print(f"{path}: {error}", highlight=False, soft_wrap=True)
+                errors.print(f"{path}: {error}", markup=False, highlight=False, soft_wrap=True)
     errors.print(f"{len(scans) - failed} of {len(scans)} scans segmented: {out / FINDINGS_FILE}")
     if failed:
         raise typer.Exit(1)
@@ -71,6 +71,12 @@ def _scans(paths: list[Path]) -> list[Path]:
             found.append(path)
         else:
             raise ScanError(f"{path} does not exist")
+    stems = [path.stem for path in found]
+    twice = sorted({stem for stem in stems if stems.count(stem) > 1})
+    if twice:
+        raise ScanError(
+            f"several scans are named {twice[0]}, and so would their masks be: segment them apart"
+        )
     return found
 
 
@@ -93,7 +99,7 @@ def main() -> int:
     try:
         app()
     except SegmentationError as error:
-        errors.print(f"error: {error}", highlight=False, soft_wrap=True)
+        errors.print(f"error: {error}", markup=False, highlight=False, soft_wrap=True)
     return 1
 
 

@@ -30,11 +30,11 @@ def _download(name: str, settings: Settings) -> Path:
     os.environ.setdefault("WANDB_SILENT", "true")
     import wandb  # slow to import, and only needed here
 
-    folder = settings.model_cache_dir / name.replace("/", "_").replace(":", "_")
     logger.info("downloading {}", name)
     try:
-        api = wandb.Api(api_key=settings.wandb_api_key.get_secret_value())
-        api.artifact(name).download(root=str(folder))
+        artifact = wandb.Api(api_key=settings.wandb_api_key.get_secret_value()).artifact(name)
+        folder = settings.model_cache_dir / artifact.digest
+        artifact.download(root=str(folder))
     except Exception as error:  # the SDK raises many types, its own and its transports'
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
         raise WeightsError(f"the artifact {name} cannot be downloaded: {reason}") from None

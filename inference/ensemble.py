@@ -149,12 +149,15 @@ class Ensemble:
 def load_ensemble(settings: Settings) -> Ensemble:
     """Load the folds that the settings name: W&B artifacts, or those that `ensemble.json` lists.
 
+    Artifacts bring their threshold and views along in their metadata, but no classifier: the tumour
+    probability of a scan is then the highest of its map.
+
     Raises `WeightsError` or `SettingsError` with one sentence that says what to do.
     """
     if settings.model_artifacts:
         weights = [load_fold(path) for path in download_artifacts(settings)]
         threshold = float(np.mean([fold.metadata.threshold for fold in weights]))
-        return build_ensemble(weights, settings, tta_ops=tuple(FLIPS), threshold=threshold)
+        return build_ensemble(weights, settings, tta_ops=_common_views(weights), threshold=threshold)
     listed = read_ensemble_file(settings.models_dir)
     weights = [load_fold(settings.models_dir / f.file, expected_sha256=f.sha256) for f in listed.folds]
     return build_ensemble(
@@ -175,6 +178,11 @@ def build_ensemble(
     folds = [Fold(w.name, w.sha256, w.metadata, TorchEngine(w.network, device)) for w in weights]
     ops = (settings.tta_ops or tta_ops) if settings.tta else ("identity",)
     return Ensemble(folds, tta_ops=ops, threshold=settings.pred_threshold or threshold, classifier=classifier)
+
+
+def _common_views(weights: Sequence[FoldWeights]) -> tuple[str, ...]:
+    """Return the views that every fold names, in the order of the flips; at least the identity."""
+    return tuple(op for op in FLIPS if op == "identity" or all(op in w.metadata.tta_ops for w in weights))
 
 
 def read_ensemble_file(models_dir: Path) -> EnsembleFile:

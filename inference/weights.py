@@ -12,9 +12,11 @@ from safetensors import SafetensorError, safe_open
 
 from inference.errors import WeightsError
 from inference.preparation import ORIGINAL_PREPARATION, Preparation
+from inference.tta import FLIPS
 from inference.unet import ARCHITECTURE, build_unet
 
 METADATA_KEY = "tumor_segmentation"
+LIGHTNING_KEY = "pytorch-lightning_version"
 LFS_POINTER = b"version https://git-lfs"
 KEYS_SHOWN = 3
 
@@ -30,6 +32,7 @@ class FoldMetadata(BaseModel):
     architecture: str = ARCHITECTURE
     preparation: Preparation
     threshold: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    tta_ops: tuple[str, ...] = tuple(FLIPS)
     training: dict[str, Any] = {}
 
 
@@ -130,6 +133,11 @@ def _read_checkpoint(path: Path) -> State:
         raise WeightsError(
             f"{path} is no checkpoint of tensors alone, which is all that is loaded ({reason})"
         ) from None
+    if isinstance(checkpoint, dict) and LIGHTNING_KEY in checkpoint:
+        raise WeightsError(
+            f"{path} is a training checkpoint, which does not say how its scans are prepared: "
+            "use the fold.safetensors that its run ends with"
+        )
     while isinstance(checkpoint, dict) and isinstance(checkpoint.get("state_dict"), dict):
         checkpoint = checkpoint["state_dict"]
     if not isinstance(checkpoint, dict) or not all(isinstance(v, torch.Tensor) for v in checkpoint.values()):
@@ -138,7 +146,7 @@ def _read_checkpoint(path: Path) -> State:
 
 
 def _without_prefix(name: str) -> str:
-    for prefix in ("module.", "model.", "network."):
+    for prefix in ("module.", "model."):
         name = name.removeprefix(prefix)
     return name
 

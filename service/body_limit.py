@@ -10,7 +10,11 @@ DRAINED_AT_MOST = 8
 
 
 class BodyLimit:
-    """ASGI middleware: a body of more than `max_bytes` gets a 413 problem."""
+    """ASGI middleware: a body of more than `max_bytes` gets a 413 problem.
+
+    Starlette's own limit answers in plain text, and at once: its sender, still busy sending, may
+    see a broken connection instead of the answer.
+    """
 
     def __init__(self, app: ASGIApp, *, max_bytes: int) -> None:
         self.app = app

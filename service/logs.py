@@ -72,13 +72,16 @@ class RequestLog:
 
         try:
             await self.app(scope, receive_counted, send_noted)
+        except Exception:
+            status = 500
+            raise
         finally:
             elapsed_ms = 1000 * (time.perf_counter() - started)
             findings = scope.get("state", {}).get("findings", "")
             logger.info(
                 "{} {} {} {:.0f} kB {:.0f} ms {}",
                 scope["method"],
-                scope["path"],
+                scope.get("raw_path", b"").decode("latin-1"),
                 status or "no answer",
                 received / 1000,
                 elapsed_ms,

@@ -9,6 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from loguru import logger
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from inference.errors import ScanError
 from service.messages import Problem
@@ -33,6 +34,7 @@ def install_problem_handlers(app: FastAPI) -> None:
     app.add_exception_handler(ScanError, _on_scan_error)
     app.add_exception_handler(RequestValidationError, _on_invalid_request)
     app.add_exception_handler(HTTPException, _on_http_error)
+    app.add_exception_handler(ClientDisconnect, _on_hang_up)
     app.add_exception_handler(Exception, _on_unexpected_error)
 
 
@@ -52,6 +54,10 @@ async def _on_invalid_request(_: Request, error: Exception) -> ProblemResponse:
 async def _on_http_error(_: Request, error: Exception) -> ProblemResponse:
     assert isinstance(error, HTTPException)
     return problem(error.status_code, str(error.detail), headers=error.headers)
+
+
+async def _on_hang_up(_: Request, error: Exception) -> ProblemResponse:
+    return problem(400, "the client hung up before its request was complete")  # for the log: nobody reads it
 
 
 async def _on_unexpected_error(request: Request, error: Exception) -> ProblemResponse:

@@ -22,7 +22,7 @@ from inference.settings import Settings
 from training.phantoms import Phantom, make_phantom
 
 ROOT = Path(__file__).parent.parent
-START_DEADLINE_S = 60
+START_DEADLINE_S = 30
 ANSWER_DEADLINE_S = 60
 SIZES = ((489, 400), (426, 400), (300, 400), (865, 400), (333, 210))
 
@@ -56,9 +56,21 @@ def free_port() -> int:
 
 def environment(**settings: object) -> dict[str, str]:
     """Return the environment of a service: this one's, without settings of the person who runs the tests."""
-    cleared = ("MODEL_ARTIFACTS", "MODEL_ARTIFACT", "MODELS_DIR", "TTA", "TTA_OPS", "PRED_THRESHOLD")
-    inherited = {name: value for name, value in os.environ.items() if name not in cleared}
+    own = {
+        *(name.upper() for name in Settings.model_fields),
+        "MODEL_ARTIFACT",
+        "WANDB_MODE",
+        "WANDB_BASE_URL",
+    }
+    inherited = {name: value for name, value in os.environ.items() if name not in own}
     return inherited | {name: str(value) for name, value in settings.items()}
+
+
+@pytest.fixture(autouse=True)
+def no_account(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the tester's own W&B key out of every test."""
+    for name in ("WANDB_API_KEY", "WANDB_MODE"):
+        monkeypatch.delenv(name, raising=False)
 
 
 def start_server(folder: Path, **settings: object) -> Server:

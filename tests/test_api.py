@@ -1,12 +1,11 @@
 import os
-import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pytest
-from PIL import Image
 
 from inference.ensemble import load_ensemble
 from tests.conftest import SIZES, Server, as_base64, file_bytes, plain_settings
@@ -116,15 +115,15 @@ def test_analyze_refuses_a_form_without_a_file(server: Server) -> None:
 
 
 def test_other_requests_are_answered_while_a_scan_is_segmented(server: Server) -> None:
-    img = encode_request(make_phantom(3, size=(4096, 4096)).grey)
-    thread = threading.Thread(target=server.post, args=("/predict",), kwargs={"json": {"img": img}})
-    thread.start()
-    slowest = 0.0
-    while thread.is_alive():
-        started = time.monotonic()
-        assert server.get("/health/live").status_code == 200
-        slowest = max(slowest, time.monotonic() - started)
-    assert slowest < 1
+    img = encode_request(make_phantom(3, size=(2048, 2048)).grey)
+    with ThreadPoolExecutor(1) as clients:
+        segmented = clients.submit(server.post, "/predict", json={"img": img})
+        answered = 0
+        while not segmented.done():
+            assert server.get("/health/live").status_code == 200
+            answered += not segmented.done()
+    assert segmented.result().status_code == 200
+    assert answered >= 5
 
 
 def test_unknown_routes_and_methods_are_problems(server: Server) -> None:
@@ -160,13 +159,3 @@ def test_every_real_patient_gets_a_valid_mask_within_ten_seconds(server: Server)
         assert answer.status_code == 200, (case.name, answer.text)
         validate_segmentation(decode_image(data), decode_request(answer.json()["img"]))
     assert slowest < 10
-
-
-def test_samples_are_what_the_generator_draws() -> None:
-    folder = Path(__file__).parent.parent / "samples"
-    scans = sorted(folder.glob("phantom_?.png"))
-    assert len(scans) == 2
-    for path in scans:
-        label = np.asarray(Image.open(path.with_name(f"{path.stem}_label.png")))
-        assert decode_image(path.read_bytes()).shape[:2] == label.shape
-        assert set(np.unique(label)) == {0, 255}

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from dotenv import load_dotenv
 from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import track
@@ -17,10 +18,10 @@ from inference.settings import Settings, read_settings
 from training.calibration import choose, held_out_maps, score_classifier, score_views
 from training.config import FitConfig
 from training.data import DEFAULT_DATA_DIR, find_cases, read_cases
-from training.evaluation import ScanScore, evaluate, held_out_cases, summarize, write_scores
+from training.evaluation import ScanScore, evaluate, summarize, write_scores
 from training.folds import SPLIT_FILE, read_split, split_scans, write_split
-from training.phantoms import write_phantoms
-from training.publishing import export_runs, stamp_threshold, with_scores, write_ensemble_file
+from training.phantoms import write_phantoms, write_samples
+from training.publishing import export_runs, stamp_choices, with_scores, write_ensemble_file
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 console = Console()
@@ -43,6 +44,12 @@ def phantoms(
     """Write a data set of synthetic scans with exact labels into FOLDER."""
     write_phantoms(folder, patients=patients, controls=controls, seed=seed)
     console.print(f"{patients} patients and {controls} controls in {folder}")
+
+
+@app.command()
+def samples(folder: Path = Path("samples")) -> None:
+    """Redraw the phantoms that ship with the project."""
+    write_samples(folder)
 
 
 @app.command()
@@ -118,11 +125,14 @@ def calibrate(
     console.print(table)
     chosen = choose(read_ensemble_file(models), maps)
     told_apart = score_classifier([m for m in maps if m.views == score_views(maps)[0].views])
-    console.print(
-        f"patients against controls, fitted on the other folds: "
-        f"ROC AUC {told_apart.roc_auc:.3f}, Brier score {told_apart.brier:.3f}"
-    )
-    write_ensemble_file(stamp_threshold(chosen, models), models)
+    if told_apart is None:
+        console.print("patients against controls: too few folds or kinds of scans to score the classifier")
+    else:
+        console.print(
+            f"patients against controls, fitted on the other folds: "
+            f"ROC AUC {told_apart.roc_auc:.3f}, Brier score {told_apart.brier:.3f}"
+        )
+    write_ensemble_file(stamp_choices(chosen, models), models)
     scores = evaluate(models, data_dir=data, split=held_out, settings=_plain_settings())
     write_ensemble_file(with_scores(read_ensemble_file(models), scores), models)
 
@@ -139,7 +149,8 @@ def evaluate_command(
     """Score every fold on the scans that it never saw, through the serving pipeline, at native resolution."""
     held_out = read_split(split_file)
     scoring = evaluate(models, data_dir=data, split=held_out, settings=read_settings())
-    total = len(held_out_cases(models, data, held_out))
+    cases = find_cases(data)
+    total = sum(len(held_out.held_out(cases, entry.fold)) for entry in read_ensemble_file(models).folds)
     scores = list(_tracked(scoring, total))
     write_scores(scores, out)
     table = Table("fold", "patients", "mean Dice", "median", "controls", "false positive px", "blank")
@@ -153,14 +164,15 @@ def evaluate_command(
 
 def main() -> int:
     """Run a command; what the user can mend ends in one sentence, not in a traceback."""
+    load_dotenv()
     try:
         app()
     except SegmentationError as error:
-        console.print(f"[red]error:[/red] {error}", highlight=False, soft_wrap=True)
+        console.print(f"error: {error}", markup=False, highlight=False, soft_wrap=True)
     except ValidationError as error:
         fault = error.errors()[0]
         where = ".".join(str(part) for part in fault["loc"])
-        console.print(f"[red]error:[/red] {where}: {fault['msg']}", highlight=False, soft_wrap=True)
+        console.print(f"error: {where}: {fault['msg']}", markup=False, highlight=False, soft_wrap=True)
     return 1
 
 

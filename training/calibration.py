@@ -90,8 +90,10 @@ def score_views(maps: Sequence[HeldOutMap]) -> list[ViewScore]:
     return sorted(scores, key=lambda score: -score.mean_dice)
 
 
-def fit_classifier(maps: Sequence[HeldOutMap]) -> Classifier:
-    """Fit patient against control on the features of out-of-fold maps."""
+def fit_classifier(maps: Sequence[HeldOutMap]) -> Classifier | None:
+    """Fit patient against control on the features of out-of-fold maps; None without both of them."""
+    if len({m.is_patient for m in maps}) < 2:
+        return None
     features, patients = _table(maps)
     scaler, regression = _fitted(features, patients)
     weights = regression.coef_[0] / scaler.scale_
@@ -99,11 +101,13 @@ def fit_classifier(maps: Sequence[HeldOutMap]) -> Classifier:
     return Classifier(weights=tuple(float(weight) for weight in weights), intercept=float(intercept))
 
 
-def score_classifier(maps: Sequence[HeldOutMap]) -> ClassifierScore:
-    """Score classifiers that never saw the fold that they are scored on."""
+def score_classifier(maps: Sequence[HeldOutMap]) -> ClassifierScore | None:
+    """Score classifiers that never saw the fold that they are scored on; None with too few folds for that."""
     truths, probabilities = [], []
     for fold in sorted({m.fold for m in maps}):
         classifier = fit_classifier([m for m in maps if m.fold != fold])
+        if classifier is None:
+            return None
         features, patients = _table([m for m in maps if m.fold == fold])
         truths.append(patients)
         probabilities.append([classifier.probability_of(row) for row in features])

@@ -7,6 +7,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from inference.preparation import PAD_MULTIPLE, Preparation
 
+WEIGHTS_FILE = "fold.safetensors"
+
 
 class FitConfig(BaseModel):
     """One training run. The defaults are the recipe of the shipped folds."""

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 from inference.errors import ScanError, SegmentationError
 from inference.preparation import GreyScan, to_grey
@@ -76,6 +77,8 @@ def read_case(case: Case) -> LabelledScan:
     if case.label_path is None:
         return LabelledScan(case, grey, np.zeros(grey.shape, dtype=np.bool_))
     label = to_grey(_read(case.label_path))
+    if _is_transparent(case.label_path):
+        raise DataError(f"{case.label_path.name} has transparent pixels, which are neither 0 nor 255")
     if label.shape != grey.shape:
         raise DataError(f"{case.label_path.name} is {label.shape}, but {case.scan_path.name} is {grey.shape}")
     values = np.unique(label)
@@ -125,6 +128,14 @@ def _read(path: Path) -> npt.NDArray[np.uint8]:
         return decode_image(path.read_bytes())
     except (OSError, ScanError) as error:
         raise DataError(f"{path.name}: {error}") from None
+
+
+def _is_transparent(path: Path) -> bool:
+    with Image.open(path) as image:
+        return image.has_transparency_data and image.convert("RGBA").getchannel("A").getextrema() != (
+            255,
+            255,
+        )
 
 
 def _listed(faults: list[str], shown: int = 10) -> str:

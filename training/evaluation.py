@@ -10,7 +10,7 @@ import numpy as np
 from inference.ensemble import Ensemble, EnsembleFile, build_ensemble, read_ensemble_file
 from inference.settings import Settings
 from inference.weights import FoldMetadata, FoldWeights, load_fold
-from training.data import Case, DataError, LabelledScan, find_cases, read_cases
+from training.data import DataError, LabelledScan, find_cases, read_cases
 from training.folds import Split
 from utils import dice_score
 
@@ -75,15 +75,6 @@ def trained_fold(metadata: FoldMetadata, split: Split) -> int:
             "held-out scans: name the split of the training run with --split"
         )
     return metadata.fold
-
-
-def held_out_cases(models_dir: Path, data_dir: Path, split: Split) -> list[Case]:
-    """Return every scan that one of the shipped folds never saw."""
-    cases = find_cases(data_dir)
-    listed = load_listed(models_dir, read_ensemble_file(models_dir))
-    return [
-        case for weights in listed for case in split.held_out(cases, trained_fold(weights.metadata, split))
-    ]
 
 
 def summarize(scores: Iterable[ScanScore]) -> Summary:

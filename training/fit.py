@@ -8,36 +8,45 @@ import lightning as L
 import torch
 from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, ModelCheckpoint, TQDMProgressBar
 from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
+from loguru import logger
 
 from inference.weights import FoldMetadata, save_fold
-from training.config import FitConfig, read_config, write_config
+from training.config import WEIGHTS_FILE, FitConfig, read_config, write_config
 from training.curves import METRICS_DIR, plot_curves
 from training.data import DataError, find_cases, read_cases
-from training.folds import Split
+from training.folds import Split, read_split, write_split
 from training.loading import FoldData
 from training.module import BatchStatistics, FoldModule, recompute_batch_statistics
 from training.precision import keep_depthwise_in_float32, resolve_precision
 from training.tracking import wandb_is_configured
 
-WEIGHTS_FILE = "fold.safetensors"
+SPLIT_COPY = "folds.json"
 CHECKPOINTS_KEPT = 2
 
 
 def fit(config: FitConfig, *, data_dir: Path, split: Split, run_dir: Path, resume: bool = False) -> Path:
     """Train one fold and return the file of its averaged weights, ready to be exported.
 
-    The run's folder receives `config.json`, `metrics/`, `curves.png`, the two newest checkpoints
-    and `fold.safetensors`. With `resume` a run that was cut off goes on from its
+    The run's folder receives `config.json`, the split, `metrics/`, `curves.png`, the two newest
+    checkpoints and `fold.safetensors`. With `resume` a run that was cut off goes on from its
     newest readable checkpoint, with the configuration that it was started with.
     Raises `DataError` where the data or the run's folder is not as it should be.
     """
-    config = _claim(run_dir, config, resume=resume)
+    if resume:
+        config = _reopen(run_dir, config, split)
+        if (run_dir / WEIGHTS_FILE).exists():
+            logger.info("{} is finished: there is nothing to resume", run_dir)
+            return run_dir / WEIGHTS_FILE
+    elif run_dir.exists() and any(run_dir.iterdir()):
+        raise DataError(f"{run_dir} already holds a run: go on with --resume, or name another --run-dir")
+    data = _read_data(config, data_dir, split)
+    if not resume:
+        run_dir.mkdir(parents=True, exist_ok=True)
+        write_config(config, run_dir)
+        write_split(split, run_dir / SPLIT_COPY)
     commit = _commit()
     L.seed_everything(config.seed, workers=True, verbose=False)
     torch.set_float32_matmul_precision("high")
-    cases = find_cases(data_dir)
-    training = read_cases(split.training(cases, config.fold))
-    data = FoldData(training, read_cases(split.held_out(cases, config.fold)), config)
     module = FoldModule(config)
     precision = resolve_precision(config.precision)
     if precision != "32-true" and not torch.cuda.is_available():
@@ -48,17 +57,19 @@ def fit(config: FitConfig, *, data_dir: Path, split: Split, run_dir: Path, resum
         callbacks=_callbacks(config, data, run_dir),
         logger=_loggers(config, run_dir),
         default_root_dir=run_dir,
-        check_val_every_n_epoch=config.validate_every,
+        check_val_every_n_epoch=min(config.validate_every, config.epochs),
         num_sanity_val_steps=0,
         log_every_n_steps=1,
         enable_model_summary=False,
     )
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-        trainer.fit(module, data, ckpt_path=newest_checkpoint(run_dir) if resume else None)
+        checkpoint = newest_checkpoint(run_dir) if resume else None
+        trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True)
+    module.to(trainer.strategy.root_device)
     recompute_batch_statistics(module.network, data.statistics_batches())
     weights = run_dir / WEIGHTS_FILE
-    save_fold(module.network, _metadata(config, split, len(training), trainer.global_step, commit), weights)
+    save_fold(module.network, _metadata(config, split, data, trainer.global_step, commit), weights)
     return weights
 
 
@@ -74,18 +85,59 @@ def newest_checkpoint(run_dir: Path) -> Path | None:
     return None
 
 
-def _claim(run_dir: Path, config: FitConfig, *, resume: bool) -> FitConfig:
-    if resume:
-        if not (run_dir / "config.json").exists():
-            raise DataError(f"{run_dir} holds no run to resume: leave out --resume to start it")
-        return read_config(run_dir)
-    if run_dir.exists() and any(run_dir.iterdir()):
-        raise DataError(
-            f"{run_dir} already holds a run: add --resume to go on with it, or name another --run-dir"
-        )
-    run_dir.mkdir(parents=True, exist_ok=True)
-    write_config(config, run_dir)
+class Averaging(EMAWeightAveraging):
+    """An exponential moving average of the weights, which a run ends with however it ends.
+
+    Lightning takes the average over at the end of training, which a run resumed after its last
+    epoch never comes to.
+    """
+
+    def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Leave the averaged weights in the module."""
+        self._copy_average_to_current(pl_module)
+
+
+class Curves(Callback):
+    """Draws the learning curves anew after every validation, and at the end."""
+
+    def __init__(self, run_dir: Path) -> None:
+        self.run_dir = run_dir
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Draw what has been logged so far."""
+        self._draw(trainer)
+
+    def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Draw the last epoch too."""
+        self._draw(trainer)
+
+    def _draw(self, trainer: L.Trainer) -> None:
+        for metrics in trainer.loggers:
+            metrics.save()
+        plot_curves(self.run_dir)
+
+
+def _reopen(run_dir: Path, wanted: FitConfig, split: Split) -> FitConfig:
+    """Return the configuration of a run that is to go on; what is asked for by name must agree with it."""
+    if not (run_dir / "config.json").exists():
+        raise DataError(f"{run_dir} holds no run to resume: leave out --resume to start it")
+    config = read_config(run_dir)
+    changed = [name for name in wanted.model_fields_set if getattr(wanted, name) != getattr(config, name)]
+    if changed:
+        started = ", ".join(f"{name}={getattr(config, name)}" for name in sorted(changed))
+        raise DataError(f"{run_dir} was started with {started}: resume it so, or name another --run-dir")
+    if read_split(run_dir / SPLIT_COPY).sha256 != split.sha256:
+        raise DataError(f"{run_dir} was started with another split: name {run_dir / SPLIT_COPY} with --split")
     return config
+
+
+def _read_data(config: FitConfig, data_dir: Path, split: Split) -> FoldData:
+    cases = find_cases(data_dir)
+    training = read_cases(split.training(cases, config.fold))
+    data = FoldData(training, read_cases(split.held_out(cases, config.fold)), config)
+    patients, controls = len(data.training.patients), len(data.training.controls)
+    logger.info("fold {}: training on {} patients and {} controls", config.fold, patients, controls)
+    return data
 
 
 def _callbacks(config: FitConfig, data: FoldData, run_dir: Path) -> list[Callback]:
@@ -95,24 +147,11 @@ def _callbacks(config: FitConfig, data: FoldData, run_dir: Path) -> list[Callbac
         monitor="step",
         mode="max",
         save_top_k=CHECKPOINTS_KEPT,
-        every_n_epochs=config.checkpoint_every,
+        every_n_epochs=min(config.checkpoint_every, config.epochs),
         save_on_train_epoch_end=True,
     )
-    averaging = EMAWeightAveraging(decay=config.ema_decay)
+    averaging = Averaging(decay=config.ema_decay)
     return [averaging, BatchStatistics(data), Curves(run_dir), TQDMProgressBar(refresh_rate=5), checkpoints]
-
-
-class Curves(Callback):
-    """Draws the learning curves anew after every validation."""
-
-    def __init__(self, run_dir: Path) -> None:
-        self.run_dir = run_dir
-
-    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Draw what has been logged so far."""
-        for logger in trainer.loggers:
-            logger.save()
-        plot_curves(self.run_dir)
 
 
 def _loggers(config: FitConfig, run_dir: Path) -> list[Logger]:
@@ -123,11 +162,14 @@ def _loggers(config: FitConfig, run_dir: Path) -> list[Logger]:
     return loggers
 
 
-def _metadata(config: FitConfig, split: Split, scans: int, steps: int, commit: str | None) -> FoldMetadata:
+def _metadata(
+    config: FitConfig, split: Split, data: FoldData, steps: int, commit: str | None
+) -> FoldMetadata:
     training = {
         "config": config.model_dump(mode="json"),
         "split_sha256": split.sha256,
-        "scans": scans,
+        "patients": len(data.training.patients),
+        "controls": len(data.training.controls),
         "steps": steps,
         "commit": commit,
         "torch": torch.__version__,
@@ -136,5 +178,10 @@ def _metadata(config: FitConfig, split: Split, scans: int, steps: int, commit: s
 
 
 def _commit() -> str | None:
-    found = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
-    return found.stdout.strip() or None
+    """Return the git commit of this code, marked where files differ from it; None outside a checkout."""
+    command = ["git", "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"]
+    try:
+        found = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return found.stdout.strip()

@@ -56,6 +56,9 @@ class Split:
 
 def split_scans(scans: list[LabelledScan], *, folds: int = 4, seed: int = 0) -> Split:
     """Deal the scans into folds, stratified by kind, scan height and, for patients, tumour size."""
+    patients = sum(scan.case.is_patient for scan in scans)
+    if patients < folds:
+        raise DataError(f"{patients} patients cannot be dealt into {folds} folds: ask for fewer with --folds")
     sizes = np.array([scan.label.mean() for scan in scans if scan.case.is_patient])
     edges = np.quantile(sizes, np.linspace(0, 1, SIZE_CLASSES + 1)[1:-1])
     strata = [_stratum(scan, edges) for scan in scans]

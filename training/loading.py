@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from random import Random
 
 import cv2
 import lightning as L
@@ -66,7 +67,7 @@ class TrainingScans(Dataset[tuple[torch.Tensor, torch.Tensor]]):
             if generator.random() < self.lesion_paste:
                 patient = self.patients[generator.integers(len(self.patients))]
                 grey, soft_label = paste_lesions(grey, patient.grey, patient.soft_label, generator)
-        self.augmentation.set_random_seed(int(generator.integers(2**31)))
+        self.augmentation.set_random_state(generator, Random(int(generator.integers(2**31))))
         augmented = self.augmentation(image=grey, mask=soft_label)
         return to_input(augmented["image"]), _to_unit(augmented["mask"])
 

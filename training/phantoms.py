@@ -47,6 +47,13 @@ ORGANS: dict[str, tuple[Ellipse, float]] = {
 """Where each organ lies, and its uptake: 0 is none, 1 is black."""
 
 
+SAMPLES: dict[str, tuple[int, int, tuple[int, int]]] = {
+    "phantom_1": (11, 5, (489, 400)),
+    "phantom_2": (4, 2, (426, 400)),
+}
+"""The phantoms that ship in `samples/`: seed, number of lesions, and (height, width)."""
+
+
 @dataclass(frozen=True)
 class Phantom:
     """A synthetic scan (H, W) uint8, white being no uptake, and its exact label (H, W) bool."""
@@ -94,6 +101,21 @@ def write_phantoms(folder: Path, *, patients: int, controls: int, seed: int = 0)
     for number in range(1, controls + 1):
         phantom = make_phantom(int(generator.integers(2**31)), lesions=0)
         _save(phantom.grey, folder / "controls" / "imgs" / f"control_{number:03d}.png")
+
+
+def write_samples(folder: Path) -> None:
+    """Write the phantoms that ship with the project, each with its label."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in SAMPLES:
+        phantom = make_sample(name)
+        _save(phantom.grey, folder / f"{name}.png")
+        _save(phantom.label * np.uint8(255), folder / f"{name}_label.png")
+
+
+def make_sample(name: str) -> Phantom:
+    """Draw one of the phantoms that ship with the project."""
+    seed, lesions, size = SAMPLES[name]
+    return make_phantom(seed, lesions=lesions, size=size)
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from inference.ensemble import ENSEMBLE_FILE, EnsembleFile, FoldEntry
 from inference.weights import load_fold, save_fold
+from training.config import WEIGHTS_FILE
 from training.data import DataError
 from training.evaluation import ScanScore, summarize
-from training.fit import WEIGHTS_FILE
 
 
 def export_runs(run_dirs: Sequence[Path], models_dir: Path) -> EnsembleFile:
@@ -50,13 +50,13 @@ def with_scores(listed: EnsembleFile, scores: Iterable[ScanScore]) -> EnsembleFi
     return listed.model_copy(update={"folds": tuple(folds)})
 
 
-def stamp_threshold(listed: EnsembleFile, models_dir: Path) -> EnsembleFile:
-    """Write the ensemble's threshold into every fold's own metadata, and list the files' new hashes."""
+def stamp_choices(listed: EnsembleFile, models_dir: Path) -> EnsembleFile:
+    """Write the ensemble's threshold and views into every fold's own metadata, and list the new hashes."""
     folds = []
     for entry in listed.folds:
         path = models_dir / entry.file
         fold = load_fold(path, expected_sha256=entry.sha256)
-        metadata = fold.metadata.model_copy(update={"threshold": listed.threshold})
+        metadata = fold.metadata.model_copy(update={"threshold": listed.threshold, "tta_ops": listed.tta_ops})
         folds.append(entry.model_copy(update={"sha256": save_fold(fold.network, metadata, path)}))
     return listed.model_copy(update={"folds": tuple(folds)})
 

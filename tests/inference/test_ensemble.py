@@ -58,11 +58,13 @@ def test_masks_equal_a_plain_reading_of_the_pipeline(
     phantoms: list[Phantom], ops: tuple[str, ...] | None
 ) -> None:
     ensemble = load_ensemble(settings(tta_ops=ops))
+    marked = 0
     for phantom in phantoms:
         expected = plain_mask(phantom.grey, list(ensemble.tta_ops), ensemble.threshold)
         mask = ensemble.predict(phantom.grey).mask[..., 0] > 0
         assert (mask != expected).mean() <= AGREEMENT
-        assert expected.any()
+        marked += int(expected.sum())
+    assert marked
 
 
 def test_grey_and_rgb_scans_give_the_same_mask(ensemble: Ensemble, phantom: Phantom) -> None:

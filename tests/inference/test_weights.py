@@ -45,7 +45,7 @@ def test_batch_statistics_keep_their_range(tmp_path: Path, network: torch.nn.Mod
     assert norm.running_var[0] == 1e6  # type: ignore[index]
 
 
-@pytest.mark.parametrize("prefix", ["", "module.", "model.", "network."])
+@pytest.mark.parametrize("prefix", ["", "module.", "model."])
 @pytest.mark.parametrize("wrapped", [False, True])
 def test_a_checkpoint_without_metadata_is_one_of_the_originals(
     tmp_path: Path, network: torch.nn.Module, prefix: str, wrapped: bool
@@ -78,6 +78,15 @@ def test_a_checkpoint_without_a_state_dict_is_refused(tmp_path: Path, content: o
     torch.save(content, tmp_path / "fold.pth")
     with pytest.raises(WeightsError, match="no state dict"):
         load_fold(tmp_path / "fold.pth")
+
+
+def test_a_training_checkpoint_is_not_taken_for_one_of_the_originals(
+    tmp_path: Path, network: torch.nn.Module
+) -> None:
+    state = {"network." + name: tensor for name, tensor in network.state_dict().items()}
+    torch.save({"pytorch-lightning_version": "2.6", "state_dict": state}, tmp_path / "epoch=1.ckpt")
+    with pytest.raises(WeightsError, match=r"use the fold\.safetensors"):
+        load_fold(tmp_path / "epoch=1.ckpt")
 
 
 def test_another_architecture_is_refused(tmp_path: Path) -> None:

@@ -83,6 +83,7 @@ def test_calibrate_and_evaluate_from_the_command_line(chain: Path, tmp_path: Pat
     for entry in listed.folds:
         fold = load_fold(chain / "models" / entry.file, expected_sha256=entry.sha256)
         assert fold.metadata.threshold == listed.threshold
+        assert fold.metadata.tta_ops == listed.tta_ops
         assert entry.out_of_fold_patients == 3
 
     evaluated = run_script("-m", "training", "evaluate", *options, "--out", tmp_path / "scores.csv")
@@ -107,6 +108,14 @@ def test_the_command_line_names_what_is_wrong(tmp_path: Path) -> None:
     assert "Traceback" not in ended.stderr
 
 
+def test_calibrate_works_with_one_fold(chain: Path, tmp_path: Path) -> None:
+    export_runs([chain / "fold0"], tmp_path)
+    options = ("--data", chain / "data", "--split", chain / "folds.json", "--models", tmp_path)
+    ended = run_script("-m", "training", "calibrate", *options)
+    assert ended.returncode == 0, ended.stderr
+    assert read_ensemble_file(tmp_path).folds[0].out_of_fold_patients == 3
+
+
 def test_phantoms_and_split_from_the_command_line(tmp_path: Path) -> None:
     made = run_script("-m", "training", "phantoms", tmp_path / "data", "--patients", "4", "--controls", "4")
     assert made.returncode == 0, made.stderr
@@ -125,12 +134,12 @@ def test_phantoms_and_split_from_the_command_line(tmp_path: Path) -> None:
     assert "8 scans in 2 folds" in ended.stdout
 
 
-def score(dice: float | None, strays: int) -> ScanScore:
+def scan_score(dice: float | None, strays: int) -> ScanScore:
     return ScanScore("scan", 0, dice, 10, 10, strays, 0.5)
 
 
 def test_a_summary_keeps_controls_out_of_the_dice() -> None:
-    summary = summarize([score(0.5, 5), score(0.9, 1), score(None, 0), score(None, 40)])
+    summary = summarize([scan_score(0.5, 5), scan_score(0.9, 1), scan_score(None, 0), scan_score(None, 40)])
     assert (summary.patients, summary.controls) == (2, 2)
     assert summary.mean_dice == pytest.approx(0.7)
     assert summary.dice_error == pytest.approx(0.2)
@@ -160,8 +169,19 @@ def test_the_classifier_tells_large_maps_from_small_ones() -> None:
         held_out("no flip", n % 3, generator.normal(5 if n < 60 else 1), is_patient=n < 60, dice=0.7)
         for n in range(120)
     ]
-    classifier = fit_classifier(maps)
+    classifier, score = fit_classifier(maps), score_classifier(maps)
+    assert classifier is not None
+    assert score is not None
     assert classifier.probability_of(np.array([6.0, 6, 1])) > 0.9
     assert classifier.probability_of(np.array([0.0, 0, 0])) < 0.1
-    assert score_classifier(maps).roc_auc > 0.95
-    assert score_classifier(maps).brier < 0.1
+    assert score.roc_auc > 0.95
+    assert score.brier < 0.1
+
+
+def test_without_controls_or_a_second_fold_there_is_no_score() -> None:
+    patients = [held_out("no flip", fold, 5, is_patient=True, dice=0.7) for fold in (0, 1)]
+    one_fold = [held_out("no flip", 0, area, is_patient=area > 3, dice=0.7) for area in (1, 2, 4, 5)]
+    assert fit_classifier(patients) is None
+    assert score_classifier(patients) is None
+    assert fit_classifier(one_fold) is not None
+    assert score_classifier(one_fold) is None

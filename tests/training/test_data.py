@@ -64,6 +64,13 @@ def test_other_values_than_0_and_255_are_named(data: Path) -> None:
         read_cases(find_cases(data))
 
 
+def test_a_transparent_label_is_named(data: Path) -> None:
+    rgba = np.dstack([LABEL, LABEL, LABEL, LABEL])  # what is no tumour is transparent
+    write(data / "patients/labels/segmentation_010.png", rgba)
+    with pytest.raises(DataError, match=r"segmentation_010.png has transparent pixels"):
+        read_cases(find_cases(data))
+
+
 def test_every_fault_is_in_the_one_error(data: Path) -> None:
     write(data / "patients/labels/segmentation_002.png", LABEL[:-1])
     (data / "controls/imgs/control_001.png").write_bytes(b"no picture")

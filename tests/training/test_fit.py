@@ -1,3 +1,4 @@
+import csv
 import json
 import os
 import signal
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from inference.ensemble import build_ensemble
 from inference.weights import load_fold
@@ -68,8 +70,9 @@ def test_a_killed_fit_resumes_where_it_was(data: Path, tmp_path: Path) -> None:
     assert metadata.training["steps"] == 6 * 2  # epochs x batches: as if it had never been killed
     later = run_dir / "metrics" / "version_1" / "metrics.csv"
     assert later.exists()
-    first_epoch = int(later.read_text().splitlines()[1].split(",")[0])
-    assert first_epoch >= 1, "the resumed run began again from nothing"
+    with later.open() as file:
+        epochs = [int(row["epoch"]) for row in csv.DictReader(file)]
+    assert min(epochs) >= 1, "the resumed run began again from nothing"
     assert set(read_metrics(run_dir, "train_loss")) >= done_before | {6}
     assert (run_dir / "curves.png").stat().st_size > 1000
 
@@ -84,6 +87,41 @@ def test_a_run_writes_its_whole_configuration(data: Path, tmp_path: Path) -> Non
     assert metadata.preparation == config.preparation
     assert FitConfig.model_validate(metadata.training["config"]) == config
     assert metadata.training["split_sha256"] == split.sha256
+
+
+def test_a_run_killed_after_its_last_epoch_still_ends_with_its_averaged_weights(
+    data: Path, tmp_path: Path
+) -> None:
+    config = FitConfig.model_validate(TINY | {"fold": 0, "epochs": 2})
+    split = split_scans(read_cases(find_cases(data)), folds=2)
+    weights = fit(config, data_dir=data, split=split, run_dir=tmp_path)
+    expected = load_fold(weights).network.state_dict()
+    assert fit(config, data_dir=data, split=split, run_dir=tmp_path, resume=True) == weights
+    weights.unlink()
+    fit(config, data_dir=data, split=split, run_dir=tmp_path, resume=True)
+    for name, tensor in load_fold(weights).network.state_dict().items():
+        torch.testing.assert_close(tensor, expected[name], rtol=1e-3, atol=1e-4)
+
+
+def test_a_run_is_not_resumed_with_another_split_or_another_configuration(data: Path, tmp_path: Path) -> None:
+    config = FitConfig.model_validate(TINY | {"fold": 0, "epochs": 1})
+    scans = read_cases(find_cases(data))
+    split = split_scans(scans, folds=2)
+    fit(config, data_dir=data, split=split, run_dir=tmp_path)
+    with pytest.raises(DataError, match="another split"):
+        fit(config, data_dir=data, split=split_scans(scans, folds=2, seed=9), run_dir=tmp_path, resume=True)
+    for changed, value in (("fold", 1), ("epochs", 7)):
+        other = FitConfig.model_validate(TINY | {"fold": 0, "epochs": 1} | {changed: value})
+        with pytest.raises(DataError, match=f"was started with {changed}={0 if changed == 'fold' else 1}"):
+            fit(other, data_dir=data, split=split, run_dir=tmp_path, resume=True)
+    assert fit(FitConfig(fold=0), data_dir=data, split=split, run_dir=tmp_path, resume=True).exists()
+
+
+def test_a_mistyped_data_folder_leaves_no_run(data: Path, tmp_path: Path) -> None:
+    split = split_scans(read_cases(find_cases(data)), folds=2)
+    with pytest.raises(DataError):
+        fit(FitConfig(fold=0), data_dir=tmp_path / "nothing", split=split, run_dir=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_there_must_be_a_run_to_resume(data: Path, tmp_path: Path) -> None:

@@ -53,6 +53,11 @@ def test_the_seed_decides() -> None:
     assert split_scans(made, seed=1).fold_of != split_scans(made, seed=2).fold_of
 
 
+def test_there_must_be_a_patient_for_every_fold() -> None:
+    with pytest.raises(DataError, match="3 patients cannot be dealt into 4 folds"):
+        split_scans(scans(3, 8))
+
+
 def test_a_split_file_comes_back(tmp_path: Path) -> None:
     split = split_scans(scans(20, 20))
     write_split(split, tmp_path / "folds.json")

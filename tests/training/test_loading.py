@@ -7,7 +7,7 @@ import torch
 from inference.preparation import Preparation, resize
 from training.config import FitConfig
 from training.data import LabelledScan, find_cases, read_cases
-from training.loading import BalancedSampler, FoldData, TrainingScans, resize_scan
+from training.loading import BalancedSampler, FoldData, ResizedScan, TrainingScans, resize_scan
 from training.phantoms import make_phantom, write_phantoms
 from utils import dice_score
 
@@ -30,6 +30,27 @@ def test_a_draw_is_repeatable_and_seeds_differ(scans: list[LabelledScan]) -> Non
         assert not torch.equal(first[0], other[0])
     again = TrainingScans(scans, CONFIG)[0, 1]
     assert torch.equal(dataset[0, 1][0], again[0])
+
+
+def test_augmentations_are_drawn_independently_of_one_another() -> None:
+    """Brightness changes as often on flipped scans as on others: no draw decides two things."""
+    grey = np.full((96, 96), 255, np.uint8)
+    grey[20:40, 20:70] = 100  # left of the middle
+    dataset = TrainingScans([], CONFIG)
+    dataset.patients = [ResizedScan(grey, (grey < 255) * np.uint8(255))]
+    flipped, changed = [], []
+    for seed in range(300):
+        inputs, label = dataset[0, seed]
+        columns = np.argwhere(label[0].numpy() > 0.5)[:, 1]
+        flipped.append(columns.mean() > 48)
+        level = float(np.median(inputs[0].numpy()[label[0].numpy() > 0.99]))
+        changed.append(abs(level - 155 / 255) > 0.004)
+    shares = [
+        np.mean([c for f, c in zip(flipped, changed, strict=True) if f == side]) for side in (True, False)
+    ]
+    assert 0.4 < np.mean(flipped) < 0.6
+    assert min(shares) > 0.4
+    assert abs(shares[0] - shares[1]) < 0.2
 
 
 def test_inputs_and_labels_have_the_crops_shape_and_range(scans: list[LabelledScan]) -> None:
