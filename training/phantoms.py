@@ -48,8 +48,8 @@ ORGANS: dict[str, tuple[Ellipse, float]] = {
 
 
 SAMPLES: dict[str, tuple[int, int, tuple[int, int]]] = {
-    "phantom_1": (11, 5, (489, 400)),
-    "phantom_2": (4, 2, (426, 400)),
+    "phantom_1": (28, 5, (489, 400)),
+    "phantom_2": (48, 0, (426, 400)),
 }
 """The phantoms that ship in `samples/`: seed, number of lesions, and (height, width)."""
 
