@@ -1,6 +1,5 @@
 """The one network of the project: a UNet with an efficientnet-b3 encoder and SCSE decoder attention."""
 
-import segmentation_models_pytorch as smp
 from torch import nn
 
 ARCHITECTURE = "unet-efficientnet-b3-scse"
@@ -14,6 +13,8 @@ def build_unet(encoder_weights: str | None = None) -> nn.Module:
 
     Source: Ronneberger et al. 2015 (UNet), Tan & Le 2019 (EfficientNet), Roy et al. 2018 (SCSE).
     """
+    import segmentation_models_pytorch as smp  # takes seconds, which a start that fails need not wait
+
     network: nn.Module = smp.Unet(
         "efficientnet-b3",
         encoder_weights=encoder_weights,

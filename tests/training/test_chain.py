@@ -1,6 +1,7 @@
 """From runs to a folder that the service starts from, and its scores."""
 
 import csv
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +11,13 @@ from inference.ensemble import read_ensemble_file
 from inference.errors import SegmentationError
 from inference.weights import load_fold
 from tests.conftest import plain_settings, run_script
+from training.__main__ import calibrate, main, phantoms, split
 from training.calibration import VIEW_SETS, HeldOutMap, fit_classifier, score_classifier, score_views
 from training.config import FitConfig
 from training.data import DataError, find_cases, read_cases
 from training.evaluation import ScanScore, evaluate, summarize
 from training.fit import fit
-from training.folds import Split, split_scans, write_split
+from training.folds import Split, read_split, split_scans, write_split
 from training.phantoms import write_phantoms
 from training.publishing import export_runs
 
@@ -97,41 +99,36 @@ def test_calibrate_and_evaluate_from_the_command_line(chain: Path, tmp_path: Pat
     assert [entry.out_of_fold_dice for entry in listed.folds] == pytest.approx(by_fold, abs=1e-4)
 
 
-def test_the_command_line_names_what_is_wrong(tmp_path: Path) -> None:
-    ended = run_script("-m", "training", "evaluate", "--data", tmp_path)
-    assert ended.returncode == 1
-    assert "name the folder that holds patients/ and controls/" in ended.stdout + ended.stderr
-    assert "Traceback" not in ended.stderr
-    ended = run_script("-m", "training", "fit", "--fold", "0", "--set", "epochs=none", "--data", tmp_path)
-    assert ended.returncode == 1
-    assert "epochs" in ended.stdout + ended.stderr
-    assert "Traceback" not in ended.stderr
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["evaluate"], "name the folder that holds patients/ and controls/"),
+        (["fit", "--fold", "0", "--set", "epochs=none"], "epochs: Input should be a valid integer"),
+        (["fit", "--fold", "0", "--set", "epoch=3"], "epoch: Extra inputs are not permitted"),
+    ],
+)
+def test_the_command_line_names_what_is_wrong(
+    arguments: list[str],
+    reason: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["training", *arguments, "--data", str(tmp_path)])
+    assert main() == 1
+    assert reason in " ".join(capsys.readouterr().out.split())
 
 
 def test_calibrate_works_with_one_fold(chain: Path, tmp_path: Path) -> None:
     export_runs([chain / "fold0"], tmp_path)
-    options = ("--data", chain / "data", "--split", chain / "folds.json", "--models", tmp_path)
-    ended = run_script("-m", "training", "calibrate", *options)
-    assert ended.returncode == 0, ended.stderr
+    calibrate(data=chain / "data", split_file=chain / "folds.json", models=tmp_path)
     assert read_ensemble_file(tmp_path).folds[0].out_of_fold_patients == 3
 
 
-def test_phantoms_and_split_from_the_command_line(tmp_path: Path) -> None:
-    made = run_script("-m", "training", "phantoms", tmp_path / "data", "--patients", "4", "--controls", "4")
-    assert made.returncode == 0, made.stderr
-    ended = run_script(
-        "-m",
-        "training",
-        "split",
-        "--data",
-        tmp_path / "data",
-        "--out",
-        tmp_path / "folds.json",
-        "--folds",
-        "2",
-    )
-    assert ended.returncode == 0, ended.stderr
-    assert "8 scans in 2 folds" in ended.stdout
+def test_phantoms_and_split_make_a_data_set(tmp_path: Path) -> None:
+    phantoms(tmp_path / "data", patients=4, controls=4, seed=0)
+    split(data=tmp_path / "data", out=tmp_path / "folds.json", folds=2, seed=0)
+    assert len(read_split(tmp_path / "folds.json").fold_of) == 8
 
 
 def scan_score(dice: float | None, strays: int) -> ScanScore:

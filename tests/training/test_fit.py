@@ -14,6 +14,7 @@ import torch
 from inference.ensemble import build_ensemble
 from inference.weights import load_fold
 from tests.conftest import ROOT, environment, plain_settings
+from training.__main__ import main
 from training.config import FitConfig, read_config
 from training.curves import read_metrics
 from training.data import DataError, find_cases, read_cases
@@ -34,19 +35,34 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def fit_command(data: Path, run_dir: Path, *more: str) -> list[str]:
+def fit_arguments(data: Path, run_dir: Path, *more: str) -> list[str]:
     sets = [f"{name}={','.join(map(str, v)) if isinstance(v, tuple) else v}" for name, v in TINY.items()]
-    options = [
-        part for change in (*sets, "validate_every=2", "checkpoint_every=1") for part in ("--set", change)
-    ]
-    command = [sys.executable, "-m", "training", "fit", "--fold", "0", "--epochs", "6", *options, *more]
-    return [*command, "--data", str(data), "--split", str(data / "folds.json"), "--run-dir", str(run_dir)]
+    changes = (*sets, "validate_every=2", "checkpoint_every=1")
+    options = [part for change in changes for part in ("--set", change)]
+    places = ["--data", str(data), "--split", str(data / "folds.json"), "--run-dir", str(run_dir)]
+    return ["fit", "--fold", "0", "--epochs", "6", *options, *places, *more]
 
 
-def test_a_killed_fit_resumes_where_it_was(data: Path, tmp_path: Path) -> None:
+def run_in_process(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int | str | None:
+    """Run the command line in this process, which has paid for its imports; returns the exit status."""
+    monkeypatch.setattr(sys, "argv", ["training", *arguments])
+    try:
+        return main()
+    except SystemExit as end:
+        return end.code
+
+
+def test_a_killed_fit_resumes_where_it_was(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     run_dir = tmp_path / "run"
-    quiet = {"cwd": ROOT, "env": environment(), "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    process = subprocess.Popen(fit_command(data, run_dir), **quiet)  # type: ignore[call-overload]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "training", *fit_arguments(data, run_dir)],
+        cwd=ROOT,
+        env=environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     deadline = time.monotonic() + 120
     while newest_checkpoint(run_dir) is None and time.monotonic() < deadline:
         assert process.poll() is None, "fit ended before its first checkpoint"
@@ -56,16 +72,9 @@ def test_a_killed_fit_resumes_where_it_was(data: Path, tmp_path: Path) -> None:
     assert not (run_dir / "fold.safetensors").exists()
     done_before = set(read_metrics(run_dir, "train_loss"))
 
-    refused = subprocess.run(
-        fit_command(data, run_dir), cwd=ROOT, env=environment(), capture_output=True, text=True
-    )
-    assert refused.returncode == 1
-    assert "--resume" in refused.stdout + refused.stderr
-
-    resumed = subprocess.run(
-        fit_command(data, run_dir, "--resume"), cwd=ROOT, env=environment(), capture_output=True, text=True
-    )
-    assert resumed.returncode == 0, resumed.stderr
+    assert run_in_process(monkeypatch, *fit_arguments(data, run_dir)) == 1
+    assert "--resume" in capsys.readouterr().out
+    assert not run_in_process(monkeypatch, *fit_arguments(data, run_dir, "--resume"))
     metadata = load_fold(run_dir / "fold.safetensors").metadata
     assert metadata.training["steps"] == 6 * 2  # epochs x batches: as if it had never been killed
     later = run_dir / "metrics" / "version_1" / "metrics.csv"
