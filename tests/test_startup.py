@@ -1,3 +1,4 @@
+import hashlib
 import shutil
 import signal
 import socket
@@ -5,12 +6,12 @@ import time
 from pathlib import Path
 
 import pytest
-import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from inference.ensemble import EnsembleFile
 from inference.weights import METADATA_KEY
-from tests.conftest import ROOT, free_port, run_script, start_server, stop_server
+from tests.conftest import ROOT, free_port, run_script, start_server
 
 
 @pytest.fixture
@@ -66,37 +67,21 @@ def test_wrong_hash(models: Path) -> None:
 
 def relist(models: Path) -> None:
     """List the first fold's file as it now is, so that its tensors are what is judged."""
-    import hashlib
-
     old = listed(models)
     sha256 = hashlib.sha256(first_fold(models).read_bytes()).hexdigest()
     folds = (old.folds[0].model_copy(update={"sha256": sha256}), *old.folds[1:])
     (models / "ensemble.json").write_text(old.model_copy(update={"folds": folds}).model_dump_json())
 
 
-@pytest.mark.parametrize(
-    ("change", "sentence"),
-    [
-        (
-            lambda state: state.pop("segmentation_head.0.weight"),
-            "misses 1 tensors (segmentation_head.0.weight",
-        ),
-        (lambda state: state.update(extra=torch.zeros(1)), "has unexpected 1 tensors (extra"),
-        (lambda state: state.update({"segmentation_head.0.bias": torch.zeros(2)}), "has misshapen 1 tensors"),
-    ],
-    ids=["missing", "unexpected", "misshapen"],
-)
-def test_wrong_tensors(models: Path, change: object, sentence: str) -> None:
-    from safetensors import safe_open
-
+def test_missing_tensor(models: Path) -> None:
     path = first_fold(models)
     with safe_open(path, framework="pt") as file:
         metadata = file.metadata()
     state = load_file(path)
-    change(state)  # type: ignore[operator]
+    state.pop("segmentation_head.0.weight")
     save_file(state, path, {METADATA_KEY: metadata[METADATA_KEY]})
     relist(models)
-    assert sentence in start_fails(MODELS_DIR=models)
+    assert "misses 1 tensors (segmentation_head.0.weight" in start_fails(MODELS_DIR=models)
 
 
 def test_cut_file(models: Path) -> None:
@@ -143,22 +128,11 @@ def test_port_in_use() -> None:
     assert "Traceback" not in ended.stderr
 
 
-def test_service_runs_without_a_writable_log_folder(tmp_path: Path) -> None:
+def test_a_service_with_settings_and_no_writable_log_folder_runs_until_ctrl_c(tmp_path: Path) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("")
-    server = start_server(blocked / "logs", TTA="false")
-    assert server.get("/health/ready").status_code == 200
-    stop_server(server)
-
-
-def test_settings_choose_views_and_threshold(tmp_path: Path) -> None:
-    server = start_server(tmp_path, TTA_OPS="identity, vflip", PRED_THRESHOLD="0.25")
+    server = start_server(blocked / "logs", TTA_OPS="identity, vflip", PRED_THRESHOLD="0.25")
     model = server.get("/api").json()["model"]
-    stop_server(server)
     assert (model["tta_ops"], model["threshold"]) == (["identity", "vflip"], 0.25)
-
-
-def test_ctrl_c_ends_the_service_without_a_traceback(tmp_path: Path) -> None:
-    server = start_server(tmp_path, TTA="false")
     server.process.send_signal(signal.SIGINT)
     assert server.process.wait(timeout=20) == 0

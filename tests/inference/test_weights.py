@@ -1,5 +1,6 @@
 import hashlib
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -87,6 +88,28 @@ def test_a_training_checkpoint_is_not_taken_for_one_of_the_originals(
     torch.save({"pytorch-lightning_version": "2.6", "state_dict": state}, tmp_path / "epoch=1.ckpt")
     with pytest.raises(WeightsError, match=r"use the fold\.safetensors"):
         load_fold(tmp_path / "epoch=1.ckpt")
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (
+            lambda state: state.pop("segmentation_head.0.weight"),
+            "misses 1 tensors .segmentation_head.0.weight",
+        ),
+        (lambda state: state.update(extra=torch.zeros(1)), "has unexpected 1 tensors .extra"),
+        (lambda state: state.update({"segmentation_head.0.bias": torch.zeros(2)}), "has misshapen 1 tensors"),
+    ],
+    ids=["missing", "unexpected", "misshapen"],
+)
+def test_wrong_tensors_are_named(
+    tmp_path: Path, network: torch.nn.Module, change: Callable[[dict[str, torch.Tensor]], object], reason: str
+) -> None:
+    state = dict(network.state_dict())
+    change(state)
+    torch.save(state, tmp_path / "fold.pth")
+    with pytest.raises(WeightsError, match=reason):
+        load_fold(tmp_path / "fold.pth")
 
 
 def test_another_architecture_is_refused(tmp_path: Path) -> None:

@@ -10,8 +10,8 @@ import pytest
 from inference.ensemble import read_ensemble_file
 from inference.errors import SegmentationError
 from inference.weights import load_fold
-from tests.conftest import plain_settings, run_script
-from training.__main__ import calibrate, main, phantoms, split
+from tests.conftest import plain_settings
+from training.__main__ import calibrate, evaluate_command, main, phantoms, split
 from training.calibration import VIEW_SETS, HeldOutMap, fit_classifier, score_classifier, score_views
 from training.config import FitConfig
 from training.data import DataError, find_cases, read_cases
@@ -74,11 +74,12 @@ def test_another_split_is_refused(chain: Path) -> None:
         next(scoring)
 
 
-def test_calibrate_and_evaluate_from_the_command_line(chain: Path, tmp_path: Path) -> None:
-    options = ("--data", chain / "data", "--split", chain / "folds.json", "--models", chain / "models")
-    calibrated = run_script("-m", "training", "calibrate", *options)
-    assert calibrated.returncode == 0, calibrated.stderr
-    assert "ROC AUC" in calibrated.stdout
+def test_calibrate_and_evaluate_choose_and_score(
+    chain: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folders = {"data": chain / "data", "split_file": chain / "folds.json", "models": chain / "models"}
+    calibrate(**folders)
+    assert "ROC AUC" in capsys.readouterr().out
     listed = read_ensemble_file(chain / "models")
     assert listed.tta_ops in VIEW_SETS.values()
     assert listed.classifier is not None
@@ -88,13 +89,13 @@ def test_calibrate_and_evaluate_from_the_command_line(chain: Path, tmp_path: Pat
         assert fold.metadata.tta_ops == listed.tta_ops
         assert entry.out_of_fold_patients == 3
 
-    evaluated = run_script("-m", "training", "evaluate", *options, "--out", tmp_path / "scores.csv")
-    assert evaluated.returncode == 0, evaluated.stderr
+    evaluate_command(**folders, out=tmp_path / "scores.csv")
+    printed = capsys.readouterr().out
     with (tmp_path / "scores.csv").open() as file:
         rows = list(csv.DictReader(file))
     dice = [float(row["dice"]) for row in rows if row["dice"]]
     assert (len(rows), len(dice)) == (10, 6)
-    assert f"{np.mean(dice):.4f}" in evaluated.stdout
+    assert f"{np.mean(dice):.4f}" in printed
     by_fold = [np.mean([float(r["dice"]) for r in rows if r["fold"] == str(k) and r["dice"]]) for k in (0, 1)]
     assert [entry.out_of_fold_dice for entry in listed.folds] == pytest.approx(by_fold, abs=1e-4)
 

@@ -168,8 +168,8 @@ def test_fit_overfits_twelve_phantoms(tmp_path: Path) -> None:
     everything = Split({scan.case.name: 1 for scan in scans}, seed=0)
     config = FitConfig(
         fold=0,
-        epochs=60,
-        checkpoint_every=60,
+        epochs=48,
+        checkpoint_every=48,
         input_scale=0.6,
         crop_size=(128, 96),
         augmentation=False,
