@@ -17,12 +17,14 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 READY = "http://127.0.0.1:9051/health/ready"
 START_DEADLINE_S = 30
+PROMISED = ("uv run api.py", "uv run client_test.py", "uv run pytest")
 BLOCK = re.compile(r"(?:<!-- ci: (?P<note>[^>]*?) -->\s*\n)?```bash\n(?P<commands>.*?)```", re.DOTALL)
 
 
 def main() -> int:
     """Run every block; returns the exit status of the first that fails."""
     services: list[subprocess.Popen[bytes]] = []
+    done: list[str] = []
     try:
         for block in BLOCK.finditer((ROOT / "README.md").read_text()):
             note, commands = block["note"] or "", block["commands"].strip()
@@ -30,6 +32,7 @@ def main() -> int:
                 print(f"--- not run: {note}\n{commands}", flush=True)
                 continue
             print(f"--- {commands}", flush=True)
+            done.append(commands)
             if note == "service":
                 if answers():
                     raise SystemExit(f"another service already answers at {READY}")
@@ -46,7 +49,10 @@ def main() -> int:
         for service in services:
             service.terminate()
             service.wait()
-    return 0
+    missing = [command for command in PROMISED if command not in done]
+    if missing:
+        print(f"--- the README no longer has: {', '.join(missing)}", flush=True)
+    return len(missing)
 
 
 def answers() -> bool:
