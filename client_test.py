@@ -103,7 +103,10 @@ def _post(url: str, content: dict[str, str]) -> dict[str, Any]:
         raise ClientError(f"{url} answered {error.code}: {_detail(error.read())}") from None
     except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
         reason = getattr(error, "reason", error)
-        raise ClientError(f"no service answers at {url} ({reason}): start one with `uv run api.py`") from None
+        raise ClientError(
+            f"no service answers at {url} ({reason}): start one with `uv run api.py`, "
+            "or say with --url where it is"
+        ) from None
     except (ValueError, http.client.HTTPException):
         body = None
     if not isinstance(body, dict) or "img" not in body:

@@ -10,23 +10,34 @@ from fastapi.responses import JSONResponse
 from loguru import logger
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.types import Receive, Scope, Send
 
 from inference.errors import ScanError
 from service.messages import Problem
 
 
 class ProblemResponse(JSONResponse):
-    """A problem as the body of an answer."""
+    """A problem as the body of an answer; its sentence is left in the request's state for the log."""
 
     media_type = "application/problem+json"
+
+    def __init__(self, content: Problem, headers: Mapping[str, str] | None) -> None:
+        super().__init__(content.model_dump(mode="json"), content.status, headers)
+        self.detail = content.detail
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the problem, wherever in the service it was found."""
+        scope.setdefault("state", {})["findings"] = self.detail
+        await super().__call__(scope, receive, send)
 
 
 def problem(
     status: int, detail: str, *, headers: Mapping[str, str] | None = None, **more: Any
 ) -> ProblemResponse:
     """Return a problem with the standard title of its status, a sentence, and further members."""
-    content = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail, **more)
-    return ProblemResponse(content.model_dump(mode="json"), status, headers)
+    return ProblemResponse(
+        Problem(title=HTTPStatus(status).phrase, status=status, detail=detail, **more), headers
+    )
 
 
 def install_problem_handlers(app: FastAPI) -> None:

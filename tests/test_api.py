@@ -3,6 +3,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import httpx
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -135,16 +136,36 @@ def test_unknown_routes_and_methods_are_problems(server: Server) -> None:
 
 def test_log_has_one_line_a_request_and_no_content(server: Server, phantom: Phantom) -> None:
     img = as_base64(file_bytes(phantom.grey))
-    before = server.log.read_text().count("POST /predict")
-    server.post("/predict", json={"img": img})
-    time.sleep(0.2)  # the line is written after the answer
-    log = server.log.read_text()
-    assert log.count("POST /predict") == before + 1
-    line = next(line for line in reversed(log.splitlines()) if "POST /predict" in line)
-    assert "200" in line
+    _, (line,) = post_and_read_log(server, json={"img": img})
+    assert " 200 " in line
     assert "scan 400x489 px" in line
+    log = server.log.read_text()
     assert img[:40] not in log
     assert "Application startup complete" in log  # uvicorn's own line
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [(b'{"img": "bm8gcGljdHVyZQ=="}', 422), (b"{}", 422), (b"x" * 33_000_000, 413)],
+    ids=["no scan", "no img", "too large"],
+)
+def test_log_says_why_a_request_was_refused(server: Server, body: bytes, status: int) -> None:
+    answer, (line,) = post_and_read_log(server, content=body)
+    assert answer.status_code == status
+    assert f" {status} " in line
+    assert answer.json()["detail"] in line
+
+
+def post_and_read_log(server: Server, **content: object) -> tuple[httpx.Response, list[str]]:
+    """POST to `/predict`; return the answer and its lines in the log, which are written after it."""
+    start = len(server.log.read_text())
+    answer = server.post("/predict", **content)
+    lines: list[str] = []
+    deadline = time.monotonic() + 5
+    while not lines and time.monotonic() < deadline:
+        time.sleep(0.05)
+        lines = [line for line in server.log.read_text()[start:].splitlines() if "POST /predict" in line]
+    return answer, lines
 
 
 @pytest.mark.skipif(REAL_SCANS is None, reason="TUMOR_DATA_DIR is not set")

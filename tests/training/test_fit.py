@@ -168,13 +168,13 @@ def test_fit_overfits_twelve_phantoms(tmp_path: Path) -> None:
     everything = Split({scan.case.name: 1 for scan in scans}, seed=0)
     config = FitConfig(
         fold=0,
-        epochs=48,
-        checkpoint_every=48,
+        epochs=60,
+        checkpoint_every=60,
         input_scale=0.6,
         crop_size=(128, 96),
         augmentation=False,
         patients_per_batch=6,
-        learning_rate=3e-3,
+        learning_rate=2e-3,
         ema_decay=0.8,
     )
     started = time.monotonic()
