@@ -26,6 +26,7 @@ class Settings(BaseSettings):
     )
     model_cache_dir: Path = Path("models/cache")
     wandb_api_key: SecretStr | None = None
+    wandb_timeout_s: Annotated[float, Field(gt=0)] = 300
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     tta: bool = True

@@ -61,6 +61,7 @@ def environment(**settings: object) -> dict[str, str]:
         "MODEL_ARTIFACT",
         "WANDB_MODE",
         "WANDB_BASE_URL",
+        "WANDB_HTTP_TIMEOUT",
     }
     inherited = {name: value for name, value in os.environ.items() if name not in own}
     return inherited | {name: str(value) for name, value in settings.items()}

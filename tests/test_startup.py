@@ -106,15 +106,28 @@ def test_artifacts_without_a_key() -> None:
     assert "WANDB_API_KEY is not" in sentence
 
 
+def artifacts_from(port: int, cache: Path, **more: object) -> dict[str, object]:
+    """Return the settings that fetch an artifact from a W&B server on a loopback port."""
+    return {
+        "MODEL_ARTIFACT": "someone/project/fold0:v1",
+        "WANDB_API_KEY": "a" * 40,
+        "WANDB_BASE_URL": f"http://127.0.0.1:{port}",
+        "MODEL_CACHE_DIR": cache,
+    } | more
+
+
 def test_artifacts_of_a_server_that_cannot_be_reached(tmp_path: Path) -> None:
-    nobody = f"http://127.0.0.1:{free_port()}"
-    sentence = start_fails(
-        MODEL_ARTIFACT="someone/project/fold0:v1",
-        WANDB_API_KEY="a" * 40,
-        WANDB_BASE_URL=nobody,
-        MODEL_CACHE_DIR=tmp_path,
-    )
+    sentence = start_fails(**artifacts_from(free_port(), tmp_path, WANDB_HTTP_TIMEOUT=3))
     assert "the artifact someone/project/fold0:v1 cannot be downloaded" in sentence
+
+
+def test_artifacts_of_a_server_that_never_answers(tmp_path: Path) -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        port = silent.getsockname()[1]
+        sentence = start_fails(**artifacts_from(port, tmp_path, WANDB_TIMEOUT_S=5))
+    assert "the artifact someone/project/fold0:v1 was not downloaded within WANDB_TIMEOUT_S=5 sec" in sentence
 
 
 def test_port_in_use() -> None:
