@@ -24,7 +24,7 @@ from training.phantoms import write_phantoms, write_samples
 from training.publishing import export_runs, stamp_choices, with_scores, write_ensemble_file
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-console = Console()
+console = Console(soft_wrap=True)  # a command that is shown can be copied whole
 
 Data = Annotated[
     Path,
@@ -153,7 +153,7 @@ def evaluate_command(
     total = sum(len(held_out.held_out(cases, entry.fold)) for entry in read_ensemble_file(models).folds)
     scores = list(_tracked(scoring, total))
     write_scores(scores, out)
-    table = Table("fold", "patients", "mean Dice", "median", "controls", "false positive px", "blank")
+    table = Table("fold", "patients", "mean Dice", "median", "controls", "FP px", "blank")
     for fold in sorted({score.fold for score in scores}):
         table.add_row(str(fold), *_row([score for score in scores if score.fold == fold]))
     table.add_section()
@@ -168,11 +168,11 @@ def main() -> int:
     try:
         app()
     except SegmentationError as error:
-        console.print(f"error: {error}", markup=False, highlight=False, soft_wrap=True)
+        console.print(f"error: {error}", markup=False, highlight=False)
     except ValidationError as error:
         fault = error.errors()[0]
         where = ".".join(str(part) for part in fault["loc"])
-        console.print(f"error: {where}: {fault['msg']}", markup=False, highlight=False, soft_wrap=True)
+        console.print(f"error: {where}: {fault['msg']}", markup=False, highlight=False)
     return 1
 
 
