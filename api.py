@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import socket
 import sys
 import time
@@ -42,6 +43,8 @@ from utils import Scan, decode_image, decode_request, encode_request
 
 SERVICE = "tumor-segmentation-api"
 RETRY_AFTER_S = 2
+INTERRUPTED = 128 + signal.SIGINT
+"""The exit status of a start that Ctrl-C cut off, as shells have it."""
 ANALYZE_BODY: dict[str, Any] = {
     "required": True,
     "content": {
@@ -257,6 +260,8 @@ def main() -> int:
     except SegmentationError as error:
         print(f"The service cannot start: {str(error).rstrip('.')}.", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return INTERRUPTED
     app = create_app(settings, ensemble)
     server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False))
     app.state.service.on_failure = lambda: setattr(server, "should_exit", True)

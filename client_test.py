@@ -41,6 +41,8 @@ def main(arguments: list[str] | None = None) -> int:
     except (ClientError, ScanError, OSError) as error:
         print(f"client_test: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return 130
     return 0
 
 

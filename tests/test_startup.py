@@ -2,6 +2,8 @@ import hashlib
 import shutil
 import signal
 import socket
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -11,7 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from inference.ensemble import EnsembleFile
 from inference.weights import METADATA_KEY
-from tests.conftest import ROOT, free_port, run_script, start_server
+from tests.conftest import ROOT, environment, free_port, run_script, start_server
 
 
 @pytest.fixture
@@ -139,6 +141,22 @@ def test_port_in_use() -> None:
     assert ended.returncode == 1
     assert f"127.0.0.1:{port} cannot be listened on" in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+def test_ctrl_c_ends_a_start_without_a_traceback(tmp_path: Path) -> None:
+    starting = subprocess.Popen(
+        [sys.executable, "api.py"],
+        cwd=ROOT,
+        env=environment(PORT=0, LOG_DIR=tmp_path),
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert starting.stderr is not None
+    assert "starting on" in starting.stderr.readline()
+    starting.send_signal(signal.SIGINT)
+    _, rest = starting.communicate(timeout=30)
+    assert starting.returncode == 130
+    assert "Traceback" not in rest
 
 
 def test_a_service_with_settings_and_no_writable_log_folder_runs_until_ctrl_c(tmp_path: Path) -> None:
