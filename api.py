@@ -45,7 +45,7 @@ SERVICE = "tumor-segmentation-api"
 RETRY_AFTER_S = 2
 INTERRUPTED = 128 + signal.SIGINT
 """The exit status of a start that Ctrl-C cut off, as shells have it."""
-ANALYZE_BODY: dict[str, Any] = {
+SCAN_BODY: dict[str, Any] = {
     "required": True,
     "content": {
         "application/json": {"schema": TumorPredictRequestDto.model_json_schema()},
@@ -118,8 +118,11 @@ async def get_service(request: Request) -> Service:
     return service
 
 
-async def read_upload(request: Request, service: Annotated[Service, Depends(get_service)]) -> Scan:
-    """Decode the scan of a request: JSON with `img`, or a multipart form with `file`."""
+async def read_scan(request: Request, service: Annotated[Service, Depends(get_service)]) -> Scan:
+    """Decode the scan of a request: a multipart form with `file`, or JSON with `img`.
+
+    What is no form is read as JSON whatever its content type says: `curl -d` names a form that it is not.
+    """
     if request.headers.get("content-type", "").startswith("multipart/form-data"):
         async with request.form(max_files=1, max_fields=1) as form:
             file = form.get("file")
@@ -135,7 +138,7 @@ async def read_upload(request: Request, service: Annotated[Service, Depends(get_
 
 
 ServiceDependency = Annotated[Service, Depends(get_service)]
-ScanDependency = Annotated[Scan, Depends(read_upload)]
+ScanDependency = Annotated[Scan, Depends(read_scan)]
 
 
 def create_app(settings: Settings, ensemble: Ensemble | None = None) -> FastAPI:
@@ -171,12 +174,13 @@ def _add_routes(app: FastAPI) -> None:
     app.get(
         "/health/ready", summary="Say whether scans can be segmented", responses={503: {"model": Health}}
     )(ready)
-    app.post("/predict", summary="Segment a scan", responses=BAD_SCAN)(predict)
+    scan_body = {"requestBody": SCAN_BODY}
+    app.post("/predict", summary="Segment a scan", responses=BAD_SCAN, openapi_extra=scan_body)(predict)
     app.post(
         "/analyze",
         summary="Segment a scan and say what was found",
         responses=BAD_SCAN,
-        openapi_extra={"requestBody": ANALYZE_BODY},
+        openapi_extra=scan_body,
     )(analyze)
 
 
@@ -208,10 +212,9 @@ async def ready(service: ServiceDependency) -> JSONResponse:
 
 
 async def predict(
-    body: TumorPredictRequestDto, request: Request, service: ServiceDependency
+    scan: ScanDependency, request: Request, service: ServiceDependency
 ) -> TumorPredictResponseDto:
-    """Answer the mask of a scan: decode, segment, encode."""
-    scan = await service.decode(body.img)  # (H, W, 3)
+    """Answer the mask of a scan."""
     prediction = await service.segment(scan)
     request.state.findings = _findings(prediction)
     return TumorPredictResponseDto(img=await service.encode(prediction))

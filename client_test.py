@@ -47,8 +47,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace) -> None:
-    data = options.scan.read_bytes()
-    scan = decode_image(data)
+    data, scan = _read(options.scan)
+    label = _read(options.label)[1] if options.label is not None else None
+    if label is not None and label.shape != scan.shape:
+        raise ClientError(f"the label is {label.shape[:2]}, but the scan is {scan.shape[:2]} (height, width)")
     request = {"img": base64.b64encode(data).decode("ascii")}
     base_url = options.url.rstrip("/").removesuffix("/predict")
     started = time.perf_counter()
@@ -68,13 +70,17 @@ def _run(options: argparse.Namespace) -> None:
             f"  lesion {lesion['id']}: {lesion['area_px']} px around ({x:.0f}, {y:.0f}), "
             f"mean probability {lesion['mean_probability']:.2f}"
         )
-    if options.label is not None:
-        label = decode_image(options.label.read_bytes())
-        if label.shape != mask.shape:
-            raise ClientError(
-                f"the label is {label.shape[:2]}, but the scan is {mask.shape[:2]} (height, width)"
-            )
+    if label is not None:
         print(f"Dice {dice_score(label[..., 0], mask[..., 0]):.3f}")
+
+
+def _read(path: Path) -> tuple[bytes, npt.NDArray[np.uint8]]:
+    try:
+        data = path.read_bytes()
+        return data, decode_image(data)
+    except (OSError, ScanError) as error:
+        reason = (isinstance(error, OSError) and error.strerror) or error
+        raise ClientError(f"{path} cannot be read: {reason}") from None
 
 
 def _sentence(findings: dict[str, Any]) -> str:

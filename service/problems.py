@@ -15,6 +15,12 @@ from starlette.types import Receive, Scope, Send
 from inference.errors import ScanError
 from service.messages import Problem
 
+NO_ROUTE = {
+    404: "there is nothing at this address: /docs lists the routes",
+    405: "this route takes another method: the Allow header says which, and /docs lists the routes",
+}
+"""What to say instead of the framework's bare phrase."""
+
 
 class ProblemResponse(JSONResponse):
     """A problem as the body of an answer; its sentence is left in the request's state for the log."""
@@ -64,7 +70,8 @@ async def _on_invalid_request(_: Request, error: Exception) -> ProblemResponse:
 
 async def _on_http_error(_: Request, error: Exception) -> ProblemResponse:
     assert isinstance(error, HTTPException)
-    return problem(error.status_code, str(error.detail), headers=error.headers)
+    detail = NO_ROUTE.get(error.status_code, error.detail)
+    return problem(error.status_code, detail, headers=error.headers)
 
 
 async def _on_hang_up(_: Request, error: Exception) -> ProblemResponse:

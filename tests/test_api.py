@@ -104,15 +104,27 @@ def test_analyze_finds_what_predict_masks(server: Server, phantom: Phantom) -> N
         assert answer["model"]["threshold"] <= lesion["mean_probability"] <= 1
 
 
-def test_analyze_takes_a_file(server: Server, phantom: Phantom) -> None:
+@pytest.mark.parametrize("path", ["/predict", "/analyze"])
+@pytest.mark.parametrize("content_type", [None, "application/x-www-form-urlencoded", "text/plain"])
+def test_a_file_or_json_of_any_content_type_is_a_scan(
+    server: Server, phantom: Phantom, path: str, content_type: str | None
+) -> None:
     data = file_bytes(phantom.grey)
-    as_file = server.post("/analyze", files={"file": ("scan.png", data)}).json()
-    as_json = server.post("/analyze", json={"img": as_base64(data)}).json()
-    assert {**as_file, "timings_ms": 0} == {**as_json, "timings_ms": 0}
+    body = b'{"img": "' + as_base64(data).encode() + b'"}'
+    headers = {"Content-Type": content_type} if content_type else {}
+    answers = [
+        server.post(path, files={"file": ("scan.png", data)}),
+        server.post(path, content=body, headers=headers),
+        server.post(path, json={"img": as_base64(data)}),
+    ]
+    assert {answer.status_code for answer in answers} == {200}
+    as_file, of_any_type, as_json = ({**answer.json(), "timings_ms": 0} for answer in answers)
+    assert as_file == of_any_type == as_json
 
 
-def test_analyze_refuses_a_form_without_a_file(server: Server) -> None:
-    answer = server.post("/analyze", files={"other": ("scan.png", b"")})
+@pytest.mark.parametrize("path", ["/predict", "/analyze"])
+def test_a_form_without_a_file_is_refused(server: Server, path: str) -> None:
+    answer = server.post(path, files={"other": ("scan.png", b"")})
     assert (answer.status_code, answer.headers["content-type"]) == (422, "application/problem+json")
 
 
@@ -132,6 +144,7 @@ def test_unknown_routes_and_methods_are_problems(server: Server) -> None:
     for answer, status in ((server.get("/nothing"), 404), (server.get("/predict"), 405)):
         assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
         assert answer.json()["status"] == status
+        assert "/docs" in answer.json()["detail"]
 
 
 def test_log_has_one_line_a_request_and_no_content(server: Server, phantom: Phantom) -> None:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from client_test import main
 from tests.conftest import ROOT, Server, free_port, run_script
 
 
@@ -38,10 +39,22 @@ def test_client_without_a_server_says_so_in_one_sentence(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("content", [b"no picture", None], ids=["text", "missing"])
-def test_client_refuses_what_is_no_scan(server: Server, tmp_path: Path, content: bytes | None) -> None:
-    path = tmp_path / "scan.png"
+@pytest.mark.parametrize("place", ["scan", "label"])
+def test_client_names_the_file_that_is_no_picture_and_sends_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], place: str, content: bytes | None
+) -> None:
+    path = tmp_path / "bad.png"
     if content is not None:
         path.write_bytes(content)
-    ended = run_script("client_test.py", path, "--url", server.url, "--out", tmp_path)
-    assert ended.returncode == 1
-    assert len(ended.stderr.strip().splitlines()) == 1
+    sample = str(ROOT / "samples" / "phantom_1.png")
+    files = [str(path)] if place == "scan" else [sample, "--label", str(path)]
+    assert main([*files, "--url", f"http://127.0.0.1:{free_port()}", "--out", str(tmp_path / "out")]) == 1
+    (sentence,) = capsys.readouterr().err.strip().splitlines()
+    assert f"{path} cannot be read: " in sentence
+    assert not (tmp_path / "out").exists()
+
+
+def test_client_refuses_a_label_of_another_size(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    scan, label = (str(ROOT / "samples" / name) for name in ("phantom_1.png", "phantom_2_label.png"))
+    assert main([scan, "--label", label, "--out", str(tmp_path)]) == 1
+    assert "the label is (426, 400), but the scan is (489, 400)" in capsys.readouterr().err
