@@ -89,7 +89,7 @@ class Service:
             self.on_failure()
             return
         self.state = State.READY
-        logger.info("ready after {:.1f} s: {}", time.monotonic() - self.started, self.ensemble.identity())
+        logger.info("ready: {}", self.ensemble.identity())
 
     async def decode(self, content: str | bytes) -> Scan:
         """Decode a scan from base64 text or from a file's bytes, a few at a time."""

@@ -71,6 +71,8 @@ def _scans(paths: list[Path]) -> list[Path]:
             found.append(path)
         else:
             raise ScanError(f"{path} does not exist")
+    if not found:
+        raise ScanError(f"there is no PNG or JPEG file in {', '.join(map(str, paths))}")
     stems = [path.stem for path in found]
     twice = sorted({stem for stem in stems if stems.count(stem) > 1})
     if twice:
@@ -98,7 +100,7 @@ def main() -> int:
     """Run a command; what the user can mend ends in one sentence, not in a traceback."""
     try:
         app()
-    except SegmentationError as error:
+    except (SegmentationError, OSError) as error:
         errors.print(f"error: {error}", markup=False, highlight=False, soft_wrap=True)
     return 1
 

@@ -33,9 +33,28 @@ def test_segment_takes_a_folder(tmp_path: Path) -> None:
     assert len(list(tmp_path.glob("*_mask.png"))) == len(list((ROOT / "samples").glob("*.png")))
 
 
-def test_what_does_not_exist_is_one_sentence(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["nothing.png"], "nothing.png does not exist"),
+        (["empty"], "there is no PNG or JPEG file in empty"),
+        ([str(ROOT / "samples" / "phantom_1.png"), "--out", "file"], "File exists: 'file'"),
+    ],
+    ids=["missing", "empty folder", "out is a file"],
+)
+def test_what_cannot_be_done_is_one_sentence(
+    arguments: list[str],
+    reason: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(sys, "argv", ["inference", "segment", str(tmp_path / "nothing.png")])
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MODELS_DIR", str(ROOT / "models"))
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(sys, "argv", ["inference", "segment", *arguments])
     assert main() == 1
-    assert "does not exist" in " ".join(capsys.readouterr().err.split())
+    (sentence,) = capsys.readouterr().err.strip().splitlines()
+    assert sentence.startswith("error: ")
+    assert reason in sentence
