@@ -17,7 +17,7 @@ class FitConfig(BaseModel):
 
     fold: Annotated[int, Field(ge=0)]
     seed: int = 0
-    epochs: Annotated[int, Field(ge=1)] = 40
+    epochs: Annotated[int, Field(ge=1)] = 60
 
     input_scale: Annotated[float, Field(gt=0, le=4)] = 0.48
     crop_size: tuple[int, int] = (256, 192)
