@@ -181,7 +181,7 @@ def post_and_read_log(server: Server, **content: object) -> tuple[httpx.Response
     return answer, lines
 
 
-@pytest.mark.skipif(REAL_SCANS is None, reason="TUMOR_DATA_DIR is not set")
+@pytest.mark.skipif(not REAL_SCANS, reason="TUMOR_DATA_DIR is not set")
 def test_every_real_patient_gets_a_valid_mask_within_ten_seconds(server: Server) -> None:
     assert REAL_SCANS is not None
     patients = [case for case in find_cases(Path(REAL_SCANS)) if case.is_patient]

@@ -81,7 +81,7 @@ def test_a_malformed_split_file_is_one_sentence(tmp_path: Path, text: str) -> No
         read_split(tmp_path / "folds.json")
 
 
-@pytest.mark.skipif(REAL_SCANS is None, reason="TUMOR_DATA_DIR is not set")
+@pytest.mark.skipif(not REAL_SCANS, reason="TUMOR_DATA_DIR is not set")
 def test_the_committed_split_is_the_one_that_the_data_gives() -> None:
     assert REAL_SCANS is not None
     made: Split = split_scans(read_cases(find_cases(Path(REAL_SCANS))))
