@@ -17,6 +17,7 @@ from inference.settings import read_settings
 from utils import decode_image
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
+DERIVED = ("_label", "_mask", "_overlay")
 FINDINGS_FILE = "findings.csv"
 COLUMNS = (
     "scan",
@@ -46,7 +47,7 @@ def segment(
     scans = _scans(paths)
     ensemble = load_ensemble(read_settings())
     out.mkdir(parents=True, exist_ok=True)
-    with (out / FINDINGS_FILE).open("w", newline="") as file:
+    with (out / FINDINGS_FILE).open("w", newline="", buffering=1) as file:
         findings = csv.DictWriter(file, COLUMNS)
         findings.writeheader()
         failed = 0
@@ -66,7 +67,7 @@ def _scans(paths: list[Path]) -> list[Path]:
     found: list[Path] = []
     for path in paths:
         if path.is_dir():
-            found += sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES)
+            found += _scans_in(path)
         elif path.exists():
             found.append(path)
         else:
@@ -80,6 +81,14 @@ def _scans(paths: list[Path]) -> list[Path]:
             f"several scans are named {twice[0]}, and so would their masks be: segment them apart"
         )
     return found
+
+
+def _scans_in(folder: Path) -> list[Path]:
+    """Return a folder's pictures without those that belong to a scan beside them: label, mask, overlay."""
+    pictures = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+    stems = {path.stem for path in pictures}
+    derived = {stem + kind for stem in stems for kind in DERIVED}
+    return [path for path in pictures if path.stem not in derived]
 
 
 def _segment(ensemble: Ensemble, path: Path, out: Path) -> dict[str, object]:

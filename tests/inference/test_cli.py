@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from inference.__main__ import main, segment
+from inference.__main__ import _scans_in, main, segment
 from tests.conftest import ROOT, run_script
 from utils import validate_segmentation
 
@@ -28,9 +28,15 @@ def test_segment_writes_masks_overlays_and_findings_and_reports_bad_files(tmp_pa
     assert failed["error"]
 
 
-def test_segment_takes_a_folder(tmp_path: Path) -> None:
+def test_segment_takes_the_scans_of_a_folder_and_not_their_labels(tmp_path: Path) -> None:
     segment([ROOT / "samples"], tmp_path)
-    assert len(list(tmp_path.glob("*_mask.png"))) == len(list((ROOT / "samples").glob("*.png")))
+    assert {path.name for path in tmp_path.glob("*_mask.png")} == {"phantom_1_mask.png", "phantom_2_mask.png"}
+
+
+def test_segment_does_not_segment_what_it_wrote(tmp_path: Path) -> None:
+    for name in ("scan.png", "scan_mask.png", "scan_overlay.png", "other_mask.png"):
+        (tmp_path / name).touch()
+    assert [path.name for path in _scans_in(tmp_path)] == ["other_mask.png", "scan.png"]
 
 
 @pytest.mark.parametrize(
