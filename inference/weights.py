@@ -90,7 +90,10 @@ def _read(path: Path) -> bytes:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise WeightsError(f"the fold weights {path} cannot be read: {error.strerror or error}") from None
+        raise WeightsError(
+            f"the fold weights {path} cannot be read: {error.strerror or error}: put the file back, or set "
+            "MODELS_DIR to a folder that has it"
+        ) from None
     if content.startswith(LFS_POINTER):
         raise WeightsError(
             f"{path} is a Git LFS pointer, not the weights: run `git lfs install` and `git lfs pull`"

@@ -53,7 +53,9 @@ def test_missing_ensemble_file(tmp_path: Path) -> None:
 
 def test_missing_fold(models: Path) -> None:
     first_fold(models).unlink()
-    assert "cannot be read: No such file" in start_fails(MODELS_DIR=models)
+    sentence = start_fails(MODELS_DIR=models)
+    assert "cannot be read: No such file" in sentence
+    assert "put the file back" in sentence
 
 
 def test_git_lfs_pointer(models: Path) -> None:

@@ -167,7 +167,7 @@ def main() -> int:
     load_dotenv()
     try:
         app()
-    except SegmentationError as error:
+    except (SegmentationError, OSError) as error:
         console.print(f"error: {error}", markup=False, highlight=False)
     except ValidationError as error:
         fault = error.errors()[0]

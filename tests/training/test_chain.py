@@ -120,6 +120,16 @@ def test_the_command_line_names_what_is_wrong(
     assert reason in " ".join(capsys.readouterr().out.split())
 
 
+def test_a_folder_that_cannot_be_made_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(sys, "argv", ["training", "phantoms", str(tmp_path / "file" / "data")])
+    assert main() == 1
+    (sentence,) = capsys.readouterr().out.strip().splitlines()
+    assert sentence.startswith("error: ")
+
+
 def test_calibrate_works_with_one_fold(chain: Path, tmp_path: Path) -> None:
     export_runs([chain / "fold0"], tmp_path)
     calibrate(data=chain / "data", split_file=chain / "folds.json", models=tmp_path)
