@@ -39,6 +39,20 @@ def test_segment_does_not_segment_what_it_wrote(tmp_path: Path) -> None:
     assert [path.name for path in _scans_in(tmp_path)] == ["other_mask.png", "scan.png"]
 
 
+def test_findings_are_on_disk_as_soon_as_they_are_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines: list[int] = []
+
+    def count_lines(_: object, __: Path, out: Path) -> dict[str, object]:
+        lines.append(len((out / "findings.csv").read_text().splitlines()))
+        return {}
+
+    monkeypatch.setattr("inference.__main__._segment", count_lines)
+    segment([ROOT / "samples"], tmp_path)
+    assert lines == [1, 2]  # the header, then a line for every scan before this one
+
+
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
