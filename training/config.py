@@ -29,6 +29,7 @@ class FitConfig(BaseModel):
     lesion_paste: Annotated[float, Field(ge=0, le=1)] = 0.5
 
     encoder_weights: Literal["imagenet"] | None = None
+    start_from: Path | None = None
     loss: Literal["dice-ce", "dice"] = "dice-ce"
     learning_rate: Annotated[float, Field(gt=0)] = 5e-4
     weight_decay: Annotated[float, Field(ge=0)] = 1e-2

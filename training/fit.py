@@ -10,10 +10,11 @@ from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, ModelCheck
 from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
 from loguru import logger
 
-from inference.weights import FoldMetadata, save_fold
+from inference.weights import FoldMetadata, load_fold, save_fold
 from training.config import WEIGHTS_FILE, FitConfig, read_config, write_config
 from training.curves import METRICS_DIR, plot_curves
 from training.data import DataError, find_cases, read_cases
+from training.evaluation import trained_fold
 from training.folds import Split, read_split, write_split
 from training.loading import FoldData
 from training.module import BatchStatistics, FoldModule, recompute_batch_statistics
@@ -48,6 +49,7 @@ def fit(config: FitConfig, *, data_dir: Path, split: Split, run_dir: Path, resum
     L.seed_everything(config.seed, workers=True, verbose=False)
     torch.set_float32_matmul_precision("high")
     module = FoldModule(config)
+    started_from = _start_from(config.start_from, module, config, split) if config.start_from else None
     precision = resolve_precision(config.precision)
     if precision != "32-true" and not torch.cuda.is_available():
         keep_depthwise_in_float32(module.network)
@@ -69,7 +71,9 @@ def fit(config: FitConfig, *, data_dir: Path, split: Split, run_dir: Path, resum
     module.to(trainer.strategy.root_device)
     recompute_batch_statistics(module.network, data.statistics_batches())
     weights = run_dir / WEIGHTS_FILE
-    save_fold(module.network, _metadata(config, split, data, trainer.global_step, commit), weights)
+    save_fold(
+        module.network, _metadata(config, split, data, trainer.global_step, commit, started_from), weights
+    )
     return weights
 
 
@@ -131,6 +135,20 @@ def _reopen(run_dir: Path, wanted: FitConfig, split: Split) -> FitConfig:
     return config
 
 
+def _start_from(path: Path, module: FoldModule, config: FitConfig, split: Split) -> str:
+    """Give the network a fold's weights to start from, and return their SHA-256.
+
+    Only those of the same fold and split: any others have seen scans that are held out here.
+    """
+    fold = load_fold(path)
+    if trained_fold(fold.metadata, split) != config.fold:
+        raise DataError(
+            f"{path} was trained on scans that fold {config.fold} holds out: start from that fold"
+        )
+    module.network.load_state_dict(fold.network.state_dict())
+    return fold.sha256
+
+
 def _read_data(config: FitConfig, data_dir: Path, split: Split) -> FoldData:
     cases = find_cases(data_dir)
     training = read_cases(split.training(cases, config.fold))
@@ -163,7 +181,12 @@ def _loggers(config: FitConfig, run_dir: Path) -> list[Logger]:
 
 
 def _metadata(
-    config: FitConfig, split: Split, data: FoldData, steps: int, commit: str | None
+    config: FitConfig,
+    split: Split,
+    data: FoldData,
+    steps: int,
+    commit: str | None,
+    started_from: str | None,
 ) -> FoldMetadata:
     training = {
         "config": config.model_dump(mode="json"),
@@ -171,6 +194,7 @@ def _metadata(
         "patients": len(data.training.patients),
         "controls": len(data.training.controls),
         "steps": steps,
+        "start_from_sha256": started_from,
         "commit": commit,
         "torch": torch.__version__,
     }
