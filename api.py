@@ -1,19 +1,19 @@
 """The service: `uv run api.py` answers on http://127.0.0.1:9051."""
 
 import asyncio
-import os
+import math
 import signal
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 import anyio
 import uvicorn
-from fastapi import Depends, FastAPI, Request
+from fastapi import Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from loguru import logger
@@ -22,6 +22,8 @@ from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 
 from inference import __version__
+from inference.deadline import Deadline
+from inference.engines.cores import usable_cores
 from inference.ensemble import Ensemble, Prediction, load_ensemble
 from inference.errors import SegmentationError, SettingsError
 from inference.settings import Settings, read_settings
@@ -42,7 +44,10 @@ from service.readiness import State
 from utils import Scan, decode_image, decode_request, encode_request
 
 SERVICE = "tumor-segmentation-api"
-RETRY_AFTER_S = 2
+RETRY_START_S = 2
+VIEWS_HEADER = "X-Views-Used"
+MEMORY_SCANS = 20
+"""Over how many scans, about, the time that one takes is averaged."""
 INTERRUPTED = 128 + signal.SIGINT
 """The exit status of a start that Ctrl-C cut off, as shells have it."""
 SCAN_BODY: dict[str, Any] = {
@@ -61,20 +66,22 @@ SCAN_BODY: dict[str, Any] = {
 BAD_SCAN: dict[int | str, dict[str, Any]] = {
     413: {"description": "The body is too large", "content": PROBLEM_CONTENT},
     422: {"description": "The request holds no scan that can be segmented", "content": PROBLEM_CONTENT},
-    503: {"description": "The folds are not loaded yet", "content": PROBLEM_CONTENT},
+    503: {"description": "The folds are not loaded yet, or too many scans wait", "content": PROBLEM_CONTENT},
 }
 
 
 @dataclass
 class Service:
-    """What the routes share: the one ensemble of this process, and the one thread that may run it."""
+    """What the routes share: the one ensemble of this process, and how many scans may be where."""
 
     settings: Settings
     ensemble: Ensemble | None = None
     state: State = State.STARTING
     started: float = field(default_factory=time.monotonic)
-    one_at_a_time: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(1))
-    codecs: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(os.cpu_count() or 1))
+    segmenting: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(1))
+    codecs: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(usable_cores()))
+    admitted: int = 0
+    seconds_a_scan: float = 1.0
     on_failure: Callable[[], None] = lambda: None
 
     async def start(self) -> None:
@@ -82,12 +89,13 @@ class Service:
         try:
             if self.ensemble is None:
                 self.ensemble = await anyio.to_thread.run_sync(load_ensemble, self.settings)
-            await anyio.to_thread.run_sync(self.ensemble.warm_up, limiter=self.one_at_a_time)
+            await anyio.to_thread.run_sync(self.ensemble.warm_up)
         except Exception as error:
             self.state = State.FAILED
             logger.error("the service cannot start: {}", error)
             self.on_failure()
             return
+        self.segmenting.total_tokens = self.ensemble.engine.parallel_passes + 1
         self.state = State.READY
         logger.info("ready: {}", self.ensemble.identity())
 
@@ -101,21 +109,48 @@ class Service:
         """Encode a mask as base64 PNG."""
         return await anyio.to_thread.run_sync(encode_request, prediction.mask, limiter=self.codecs)
 
-    async def segment(self, scan: Scan) -> Prediction:
-        """Run the ensemble on a scan, without blocking the event loop."""
-        if self.state is not State.READY or self.ensemble is None:
+    @contextmanager
+    def admit(self) -> Iterator[None]:
+        """Count a scan in, and out again; refuse it with 503 where there is no ensemble or no room for it."""
+        if self.state is not State.READY:
+            detail = f"the folds are not loaded: the service is {self.state}"
+            raise HTTPException(503, detail, _retry_after(RETRY_START_S))
+        if self.admitted >= self.settings.max_queue:
             raise HTTPException(
                 503,
-                f"the folds are not loaded: the service is {self.state}",
-                {"Retry-After": str(RETRY_AFTER_S)},
+                f"{self.admitted} scans are waiting already, and no more may: try again in a moment",
+                _retry_after(self.admitted * self.seconds_a_scan),
             )
-        return await anyio.to_thread.run_sync(self.ensemble.predict, scan, limiter=self.one_at_a_time)
+        self.admitted += 1
+        try:
+            yield
+        finally:
+            self.admitted -= 1
+
+    async def segment(self, scan: Scan, deadline: Deadline) -> Prediction:
+        """Run the ensemble on a scan, without blocking the event loop, in the order of arrival."""
+        assert self.ensemble is not None
+        async with self.segmenting:
+            started = time.monotonic()
+            prediction = await anyio.to_thread.run_sync(self.ensemble.predict, scan, deadline)
+        self.seconds_a_scan += (time.monotonic() - started - self.seconds_a_scan) / MEMORY_SCANS
+        return prediction
+
+
+def _retry_after(seconds: float) -> dict[str, str]:
+    return {"Retry-After": str(max(1, math.ceil(seconds)))}
 
 
 async def get_service(request: Request) -> Service:
     """Return the service that answers a request."""
     service: Service = request.app.state.service
     return service
+
+
+async def admit(service: Annotated[Service, Depends(get_service)]) -> AsyncIterator[None]:
+    """Hold a place among the scans that are worked on or wait, for as long as the request lasts."""
+    with service.admit():
+        yield
 
 
 async def read_scan(request: Request, service: Annotated[Service, Depends(get_service)]) -> Scan:
@@ -175,13 +210,17 @@ def _add_routes(app: FastAPI) -> None:
         "/health/ready", summary="Say whether scans can be segmented", responses={503: {"model": Health}}
     )(ready)
     scan_body = {"requestBody": SCAN_BODY}
-    app.post("/predict", summary="Segment a scan", responses=BAD_SCAN, openapi_extra=scan_body)(predict)
-    app.post(
-        "/analyze",
-        summary="Segment a scan and say what was found",
-        responses=BAD_SCAN,
-        openapi_extra=scan_body,
-    )(analyze)
+    for path, summary, route in (
+        ("/predict", "Segment a scan", predict),
+        ("/analyze", "Segment a scan and say what was found", analyze),
+    ):
+        app.post(
+            path,
+            summary=summary,
+            responses=BAD_SCAN,
+            openapi_extra=scan_body,
+            dependencies=[Depends(admit)],
+        )(route)
 
 
 async def root() -> Running:
@@ -212,22 +251,24 @@ async def ready(service: ServiceDependency) -> JSONResponse:
 
 
 async def predict(
-    scan: ScanDependency, request: Request, service: ServiceDependency
+    scan: ScanDependency, request: Request, response: Response, service: ServiceDependency
 ) -> TumorPredictResponseDto:
-    """Answer the mask of a scan."""
-    prediction = await service.segment(scan)
-    request.state.findings = _findings(prediction)
+    """Answer the mask of a scan; the header `X-Views-Used` says which views it is the mean of."""
+    prediction = await service.segment(scan, _deadline(request, service))
+    _note(prediction, request, response)
     return TumorPredictResponseDto(img=await service.encode(prediction))
 
 
-async def analyze(scan: ScanDependency, request: Request, service: ServiceDependency) -> AnalyzeResponse:
+async def analyze(
+    scan: ScanDependency, request: Request, response: Response, service: ServiceDependency
+) -> AnalyzeResponse:
     """Answer the mask of a scan, its lesions, and how probable it is that there is tumour at all."""
     started = time.perf_counter()
-    prediction = await service.segment(scan)
+    prediction = await service.segment(scan, _deadline(request, service))
     segmented = time.perf_counter()
     img = await service.encode(prediction)
     lesions = await anyio.to_thread.run_sync(prediction.lesions)
-    request.state.findings = _findings(prediction)
+    _note(prediction, request, response)
     assert service.ensemble is not None
     timings = prediction.timings_ms | {
         "wait": 1000 * (segmented - started) - sum(prediction.timings_ms.values()),
@@ -240,16 +281,25 @@ async def analyze(scan: ScanDependency, request: Request, service: ServiceDepend
         tumor_area_px=prediction.tumor_area_px,
         tumor_fraction=prediction.tumor_area_px / prediction.mask[..., 0].size,
         lesions=lesions,
+        views=list(prediction.views),
         model=ModelIdentity.model_validate(service.ensemble.identity()),
         timings_ms={name: round(value, 1) for name, value in timings.items()},
     )
 
 
-def _findings(prediction: Prediction) -> str:
+def _deadline(request: Request, service: Service) -> Deadline:
+    return Deadline(service.settings.deadline_s, since=request.state.arrived)
+
+
+def _note(prediction: Prediction, request: Request, response: Response) -> None:
+    """Say in the answer's header and in the log what was found, and in which views."""
+    views = ",".join(prediction.views)
+    response.headers[VIEWS_HEADER] = views
     height, width, _ = prediction.mask.shape
-    return (
+    request.state.findings = (
         f"scan {width}x{height} px, tumour {prediction.tumor_area_px} px, "
-        f"probability {prediction.tumor_probability:.2f}, infer {prediction.timings_ms['infer']:.0f} ms"
+        f"probability {prediction.tumor_probability:.2f}, infer {prediction.timings_ms['infer']:.0f} ms, "
+        f"views {views}"
     )
 
 

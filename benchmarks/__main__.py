@@ -1,56 +1,156 @@
-"""`python -m benchmarks`: the shipped pipeline against the original system's recipe, in one run.
+"""`python -m benchmarks`: how fast masks are made, how many clients are served, and where the time goes."""
 
-Both run the same networks on the same phantom; the recipe is what differs: the original stretches
-every scan to 1536 x 786 and looks at all four flips.
-"""
-
-import statistics
+import json
+import platform
 import sys
+import tempfile
 import time
-from dataclasses import replace
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
 
-from inference.ensemble import Ensemble, load_ensemble
-from inference.preparation import ORIGINAL_PREPARATION
+import numpy as np
+import typer
+from rich.console import Console
+
+from benchmarks.recipes import Timing, matmul_gflop_per_s, time_recipes
+from benchmarks.report import Measured, draw, print_stages, print_tables
+from benchmarks.service import RunningService, measure_load, percentiles, running_service
+from inference.engines.cores import usable_cores
+from inference.ensemble import load_ensemble
+from inference.ensemble_file import read_folds
+from inference.errors import SegmentationError
 from inference.settings import read_settings
 from inference.tta import FLIPS
 from training.phantoms import make_phantom
-from utils import Scan
+from utils import decode_request, encode_request
 
-REPEATS = {"shipped": 9, "original": 1}
 SCAN_SIZE = (489, 400)
+HEIGHTS = (300, 400, 489, 600, 800, 991)
+CLIENTS = (1, 4, 16)
+SCANS_FOR_MEMORY = 500
+MIXED_SIZES = 50
+REPEATS = 20
+
+app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+console = Console(soft_wrap=True)
+
+
+@app.command()
+def run(
+    out: Annotated[Path, typer.Option(help="Where benchmark.json and benchmark.png go.")] = Path("results"),
+    seconds: Annotated[float, typer.Option(help="How long each number of clients sends scans.")] = 10,
+) -> None:
+    """Compare the original system's recipe, the engines and the service: one table, one plot."""
+    settings = read_settings()
+    folds, _ = read_folds(settings)
+    scan = make_phantom(0, size=SCAN_SIZE).grey
+    ceiling = matmul_gflop_per_s()
+    timings: list[Timing] = []
+    for timing in time_recipes(folds, settings, scan, repeats=REPEATS):
+        console.print(f"{timing.name}: {timing.p50_ms:.0f} ms")
+        timings.append(timing)
+    with tempfile.TemporaryDirectory() as empty:
+        with running_service(Path(empty)) as cold:
+            pass
+        with running_service(Path(empty), TTA_OPS=",".join(FLIPS)) as service:
+            all_flips = measure_load(service, [_body(SCAN_SIZE)], clients=1, seconds=seconds)
+        with running_service(Path(empty)) as warm:
+            loads = [
+                measure_load(warm, [_body(SCAN_SIZE)], clients=clients, seconds=seconds)
+                for clients in CLIENTS
+            ]
+            by_height = {height: _median_ms(warm, height) for height in HEIGHTS}
+            memory = _memory(warm)
+    measured = Measured(
+        processor=_processor(),
+        cores=usable_cores(),
+        matmul_gflop_per_s=ceiling,
+        timings=timings,
+        service_all_flips=all_flips,
+        service=loads,
+        ready_cold_s=cold.ready_s,
+        ready_warm_s=warm.ready_s,
+        ms_by_height=by_height,
+        memory_mib=memory,
+    )
+    print_tables(measured, console)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "benchmark.json").write_text(json.dumps(asdict(measured), indent=1) + "\n")
+    draw(measured, out / "benchmark.png")
+    console.print(f"figures and plot: {out / 'benchmark.json'}, {out / 'benchmark.png'}")
+
+
+@app.command()
+def profile(repeats: int = REPEATS) -> None:
+    """Say how long each stage of a request takes, without HTTP around it."""
+    ensemble = load_ensemble(read_settings())
+    request = encode_request(make_phantom(0, size=SCAN_SIZE).grey)
+    stages_ms: dict[str, list[float]] = {}
+    for _ in range(repeats + 1):
+        started = time.perf_counter()
+        scan = decode_request(request)
+        decoded = time.perf_counter()
+        prediction = ensemble.predict(scan)
+        predicted = time.perf_counter()
+        encode_request(prediction.mask)
+        encoded = time.perf_counter()
+        times_ms = {
+            "decode": 1000 * (decoded - started),
+            **prediction.timings_ms,
+            "encode": 1000 * (encoded - predicted),
+        }
+        for stage, milliseconds in times_ms.items():
+            stages_ms.setdefault(stage, []).append(milliseconds)
+    print_stages({stage: percentiles(times[1:])[0] for stage, times in stages_ms.items()}, console)
+
+
+def _body(size: tuple[int, int], seed: int = 0) -> bytes:
+    """Return a request with a phantom of (height, width)."""
+    return json.dumps({"img": encode_request(make_phantom(seed, size=size).grey)}).encode()
+
+
+def _median_ms(service: RunningService, height: int) -> float:
+    body = _body((height, SCAN_SIZE[1]))
+    times_ms = []
+    for _ in range(REPEATS + 1):
+        started = time.perf_counter()
+        service.predict(body)
+        times_ms.append(1000 * (time.perf_counter() - started))
+    return percentiles(times_ms[1:])[0]
+
+
+def _memory(service: RunningService) -> dict[str, float] | None:
+    """Return the service's memory in MiB after 100 and after 500 scans of mixed sizes; None where unknown."""
+    if not Path("/proc/self/status").exists():
+        return None
+    sizes = np.random.default_rng(0).integers((300, 300), (992, 501), size=(MIXED_SIZES, 2))
+    bodies = [_body((int(height), int(width)), seed) for seed, (height, width) in enumerate(sizes)]
+    memory = {}
+    for number in range(SCANS_FOR_MEMORY):
+        service.predict(bodies[number % MIXED_SIZES])
+        if number + 1 in (SCANS_FOR_MEMORY // 5, SCANS_FOR_MEMORY):
+            memory[f"after {number + 1} scans"] = service.memory_mib("VmRSS")
+    return memory | {"peak": service.memory_mib("VmHWM")}
+
+
+def _processor() -> str:
+    """Return the processor's name, as the operating system has it."""
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
 
 
 def main() -> int:
-    """Time both and print their ratio."""
-    shipped = load_ensemble(read_settings())
-    recipes = {"shipped": shipped, "original": with_original_recipe(shipped)}
-    scan = make_phantom(0, size=SCAN_SIZE).grey
-    shipped.warm_up()
-    medians = {name: median_seconds(ensemble, scan, REPEATS[name]) for name, ensemble in recipes.items()}
-    for name, seconds in medians.items():
-        views = len(recipes[name].tta_ops)
-        print(f"{name}: {len(shipped.folds)} folds x {views} views, {seconds:.2f} s a scan")
-    print(f"the shipped pipeline is {medians['original'] / medians['shipped']:.0f} times as fast")
-    return 0
-
-
-def with_original_recipe(ensemble: Ensemble) -> Ensemble:
-    """Return the ensemble with the original system's preparation and flips."""
-    folds = [
-        replace(fold, metadata=fold.metadata.model_copy(update={"preparation": ORIGINAL_PREPARATION}))
-        for fold in ensemble.folds
-    ]
-    return Ensemble(folds, tta_ops=tuple(FLIPS), threshold=ensemble.threshold)
-
-
-def median_seconds(ensemble: Ensemble, scan: Scan, repeats: int) -> float:
-    """Return the median time of a prediction."""
-    times = []
-    for _ in range(repeats):
-        started = time.perf_counter()
-        ensemble.predict(scan)
-        times.append(time.perf_counter() - started)
-    return statistics.median(times)
+    """Run a command; what the user can mend ends in one sentence, not in a traceback."""
+    try:
+        app()
+    except (SegmentationError, OSError, RuntimeError) as error:
+        console.print(f"error: {error}", markup=False, highlight=False)
+    return 1
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from rich.progress import track
 
 from inference.ensemble import Ensemble, load_ensemble
 from inference.errors import ScanError, SegmentationError
+from inference.export import export_converted
 from inference.overlay import draw_overlay
 from inference.settings import read_settings
 from utils import decode_image
@@ -36,6 +37,15 @@ errors = Console(stderr=True)
 @app.callback()
 def commands() -> None:
     """Segment MIP-PET scans with the ensemble that the service runs."""
+
+
+@app.command()
+def export(
+    folder: Annotated[Path, typer.Argument(help="Where the converted folds and ensemble.json go.")],
+) -> None:
+    """Make a folder of the same folds that a machine without PyTorch serves, with MODELS_DIR set to it."""
+    listed = export_converted(read_settings(), folder)
+    errors.print(f"{len(listed.folds)} folds for OpenVINO in {folder}: serve them with MODELS_DIR={folder}")
 
 
 @app.command()

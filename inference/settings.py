@@ -28,11 +28,15 @@ class Settings(BaseSettings):
     wandb_api_key: SecretStr | None = None
     wandb_timeout_s: Annotated[float, Field(gt=0)] = 300
 
+    engine: Literal["auto", "openvino", "torch"] = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["auto", "f32", "bf16", "int8"] = "auto"
     tta: bool = True
     tta_ops: Names | None = None
     pred_threshold: Annotated[float, Field(gt=0, lt=1)] | None = None
 
+    deadline_s: Annotated[float, Field(gt=0)] = 8
+    max_queue: Annotated[int, Field(ge=1)] = 64
     max_body_mb: Annotated[float, Field(gt=0, le=1024)] = 32
     log_level: Literal["TRACE", "DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_dir: Path = Path("logs")

@@ -1,26 +1,23 @@
-"""Fold weights on disk: a safetensors file that says itself how it is to be served."""
+"""Fold weights on disk: a file that says itself how it is to be served, told apart without PyTorch."""
 
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-import safetensors.torch
-import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError, safe_open
 
 from inference.errors import WeightsError
 from inference.preparation import ORIGINAL_PREPARATION, Preparation
 from inference.tta import FLIPS
-from inference.unet import ARCHITECTURE, build_unet
+from inference.unet import ARCHITECTURE
 
 METADATA_KEY = "tumor_segmentation"
-LIGHTNING_KEY = "pytorch-lightning_version"
+SOURCE_KEY = "source_sha256"
+CONVERTED_SUFFIX = ".openvino"
+SELF_DESCRIBED = (".safetensors", CONVERTED_SUFFIX)
 LFS_POINTER = b"version https://git-lfs"
-KEYS_SHOWN = 3
-
-State = dict[str, torch.Tensor]
 
 
 class FoldMetadata(BaseModel):
@@ -41,138 +38,82 @@ ORIGINAL_METADATA = FoldMetadata(fold=None, preparation=ORIGINAL_PREPARATION)
 
 
 @dataclass(frozen=True)
-class FoldWeights:
-    """One fold as loaded: its name, its content's SHA-256, its metadata and its network in eval mode."""
+class FoldFile:
+    """One fold's file, its content known by hash, its tensors not yet loaded.
 
-    name: str
+    `sha256` names the weights: of a converted file, those that it was converted from.
+    """
+
+    path: Path
     sha256: str
     metadata: FoldMetadata
-    network: torch.nn.Module
+
+    @property
+    def name(self) -> str:
+        """Return the fold's name."""
+        return self.path.stem
+
+    @property
+    def is_converted(self) -> bool:
+        """Say whether the file holds OpenVINO's form of the network instead of PyTorch's tensors."""
+        return self.path.suffix == CONVERTED_SUFFIX
 
 
-def save_fold(network: torch.nn.Module, metadata: FoldMetadata, path: Path) -> str:
-    """Write a network as safetensors and return the file's SHA-256.
-
-    Matrices and kernels are stored as float16; vectors (batch statistics among them, which can
-    exceed its range) keep float32.
-    """
-    state = {name: _compact(tensor) for name, tensor in network.state_dict().items()}
-    content = safetensors.torch.save(state, metadata={METADATA_KEY: metadata.model_dump_json()})
-    partial = path.with_suffix(".partial")
-    partial.write_bytes(content)
-    partial.replace(path)
-    return hashlib.sha256(content).hexdigest()
-
-
-def load_fold(path: Path, *, expected_sha256: str | None = None) -> FoldWeights:
-    """Load one fold from `.safetensors`, or from a `.pth`, `.pt` or `.ckpt` checkpoint.
+def read_fold(path: Path, *, expected_sha256: str | None = None) -> FoldFile:
+    """Identify one fold: `.safetensors`, a file that `export` converted, or a `.pth`, `.pt` or `.ckpt`.
 
     Raises `WeightsError` where the file is missing, a Git LFS pointer, not what `expected_sha256`
-    says, of another architecture, or where a tensor is missing or left over.
+    says, of another architecture, or does not say how its scans are prepared.
     """
-    content = _read(path)
-    sha256 = hashlib.sha256(content).hexdigest()
+    sha256 = _hash(path)
     if expected_sha256 is not None and sha256 != expected_sha256:
         raise WeightsError(
             f"{path} is not the file that ensemble.json lists (SHA-256 {sha256[:12]}..., expected "
             f"{expected_sha256[:12]}...): restore it with `git checkout -- {path}`, or export the folds again"
         )
-    if path.suffix == ".safetensors":
-        metadata, state = _read_metadata(path), _read_safetensors(path, content)
-    else:
-        metadata, state = ORIGINAL_METADATA, _read_checkpoint(path)
+    if path.suffix not in SELF_DESCRIBED:
+        return FoldFile(path, sha256, ORIGINAL_METADATA)
+    header = _read_header(path)
+    metadata = _parse_metadata(path, header)
     if metadata.architecture != ARCHITECTURE:
         raise WeightsError(f"{path} holds a {metadata.architecture}, but this service runs a {ARCHITECTURE}")
-    return FoldWeights(path.stem, sha256, metadata, _build(path, state))
+    return FoldFile(path, header.get(SOURCE_KEY, sha256), metadata)
 
 
-def _read(path: Path) -> bytes:
+def _hash(path: Path) -> str:
     try:
-        content = path.read_bytes()
+        with path.open("rb") as file:
+            if file.read(len(LFS_POINTER)) == LFS_POINTER:
+                raise WeightsError(
+                    f"{path} is a Git LFS pointer, not the weights: run `git lfs install` and `git lfs pull`"
+                )
+            file.seek(0)
+            return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise WeightsError(
             f"the fold weights {path} cannot be read: {error.strerror or error}: put the file back, or set "
             "MODELS_DIR to a folder that has it"
         ) from None
-    if content.startswith(LFS_POINTER):
-        raise WeightsError(
-            f"{path} is a Git LFS pointer, not the weights: run `git lfs install` and `git lfs pull`"
-        )
-    return content
 
 
-def _read_metadata(path: Path) -> FoldMetadata:
+def _read_header(path: Path) -> dict[str, str]:
     try:
-        with safe_open(path, framework="pt") as file:
-            text = (file.metadata() or {}).get(METADATA_KEY)
+        with safe_open(path, framework="np") as file:
+            return file.metadata() or {}
     except SafetensorError as error:
         raise WeightsError(f"{path} is no safetensors file, or is cut short ({error})") from None
-    if text is None:
+
+
+def _parse_metadata(path: Path, header: dict[str, str]) -> FoldMetadata:
+    if METADATA_KEY not in header:
         raise WeightsError(
             f"{path} does not say how its scans are prepared: make it with `python -m training export`"
         )
     try:
-        return FoldMetadata.model_validate_json(text)
+        return FoldMetadata.model_validate_json(header[METADATA_KEY])
     except ValidationError as error:
         fault = error.errors()[0]
         where = ".".join(str(part) for part in fault["loc"])
         raise WeightsError(
             f"{path} has metadata that this version cannot read: {where}: {fault['msg']}"
         ) from None
-
-
-def _read_safetensors(path: Path, content: bytes) -> State:
-    try:
-        return safetensors.torch.load(content)
-    except SafetensorError as error:
-        raise WeightsError(f"{path} is no safetensors file, or is cut short ({error})") from None
-
-
-def _read_checkpoint(path: Path) -> State:
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch.load raises a different type for every kind of damage
-        reason = str(error).partition("\n")[0]
-        raise WeightsError(
-            f"{path} is no checkpoint of tensors alone, which is all that is loaded ({reason})"
-        ) from None
-    if isinstance(checkpoint, dict) and LIGHTNING_KEY in checkpoint:
-        raise WeightsError(
-            f"{path} is a training checkpoint, which does not say how its scans are prepared: "
-            "use the fold.safetensors that its run ends with"
-        )
-    while isinstance(checkpoint, dict) and isinstance(checkpoint.get("state_dict"), dict):
-        checkpoint = checkpoint["state_dict"]
-    if not isinstance(checkpoint, dict) or not all(isinstance(v, torch.Tensor) for v in checkpoint.values()):
-        raise WeightsError(f"{path} holds no state dict of tensors")
-    return {_without_prefix(name): tensor for name, tensor in checkpoint.items()}
-
-
-def _without_prefix(name: str) -> str:
-    for prefix in ("module.", "model."):
-        name = name.removeprefix(prefix)
-    return name
-
-
-def _build(path: Path, state: State) -> torch.nn.Module:
-    network = build_unet()
-    expected = network.state_dict()
-    missing = sorted(expected.keys() - state.keys())
-    unexpected = sorted(state.keys() - expected.keys())
-    misshapen = sorted(k for k in expected.keys() & state.keys() if expected[k].shape != state[k].shape)
-    for fault, names in (("misses", missing), ("has unexpected", unexpected), ("has misshapen", misshapen)):
-        if names:
-            shown = ", ".join(names[:KEYS_SHOWN])
-            raise WeightsError(
-                f"{path} is not the weights of a {ARCHITECTURE}: it {fault} {len(names)} tensors "
-                f"({shown}, ...): name another file or artifact"
-            )
-    network.load_state_dict(
-        {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in state.items()}
-    )
-    return network.eval()
-
-
-def _compact(tensor: torch.Tensor) -> torch.Tensor:
-    tensor = tensor.detach().cpu().contiguous()
-    return tensor.half() if tensor.is_floating_point() and tensor.ndim > 1 else tensor

@@ -45,7 +45,10 @@ class _ToLoguru(logging.Handler):
 
 
 class RequestLog:
-    """ASGI middleware: one line a request with status, body size, time and findings, never content."""
+    """ASGI middleware: one line a request with status, body size, time and findings, never content.
+
+    It leaves the time of arrival in the request's state, from which deadlines count.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -56,6 +59,7 @@ class RequestLog:
             await self.app(scope, receive, send)
             return
         started = time.perf_counter()
+        scope.setdefault("state", {})["arrived"] = time.monotonic()
         status, received = 0, 0
 
         async def receive_counted() -> Message:

@@ -43,6 +43,9 @@ class AnalyzeResponse(BaseModel):
         float, Field(ge=0, le=1, description="Share of the scan's pixels that are tumour")
     ]
     lesions: Annotated[list[Lesion], Field(description="The mask's connected regions, the largest first")]
+    views: Annotated[
+        list[str], Field(description="The views that the mask is the mean of: fewer where time was short")
+    ]
     model: ModelIdentity
     timings_ms: dict[str, float]
 

@@ -12,16 +12,18 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from inference.ensemble import read_ensemble_file
+from inference.ensemble_file import read_ensemble_file, write_ensemble_file
 from inference.errors import SegmentationError
 from inference.settings import Settings, read_settings
 from training.calibration import choose, held_out_maps, score_classifier, score_views
+from training.comparison import Comparison, compare
 from training.config import FitConfig
 from training.data import DEFAULT_DATA_DIR, find_cases, read_cases
 from training.evaluation import ScanScore, evaluate, summarize, write_scores
 from training.folds import SPLIT_FILE, read_split, split_scans, write_split
 from training.phantoms import write_phantoms, write_samples
-from training.publishing import export_runs, stamp_choices, with_scores, write_ensemble_file
+from training.publishing import export_runs, stamp_choices, with_scores
+from training.quantization import quantize_folds
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 console = Console(soft_wrap=True)  # a command that is shown can be copied whole
@@ -106,8 +108,22 @@ def export(
     """Make the folder that the service starts from out of finished RUNS."""
     listed = export_runs(runs, models)
     console.print(
-        f"{len(listed.folds)} folds in {models}; now choose threshold and flips: python -m training calibrate"
+        f"{len(listed.folds)} folds in {models}; next: python -m training quantize, and then calibrate"
     )
+
+
+@app.command()
+def quantize(
+    data: Data = DEFAULT_DATA_DIR, split_file: SplitFile = SPLIT_FILE, models: Models = Path("models")
+) -> None:
+    """Observe, on training scans, the activation ranges that the folds need to run in INT8."""
+    making = quantize_folds(
+        models, data_dir=data, split=read_split(split_file), cache_dir=read_settings().model_cache_dir
+    )
+    for ranges in making:
+        console.print(
+            f"{len(ranges.low)} activation ranges from {ranges.scans} scans for {ranges.weights_sha256[:12]}"
+        )
 
 
 @app.command()
@@ -150,7 +166,8 @@ def evaluate_command(
     held_out = read_split(split_file)
     scoring = evaluate(models, data_dir=data, split=held_out, settings=read_settings())
     cases = find_cases(data)
-    total = sum(len(held_out.held_out(cases, entry.fold)) for entry in read_ensemble_file(models).folds)
+    listed = read_ensemble_file(models)
+    total = sum(len(held_out.held_out(cases, e.fold)) for e in listed.folds if e.fold is not None)
     scores = list(_tracked(scoring, total))
     write_scores(scores, out)
     table = Table("fold", "patients", "mean Dice", "median", "controls", "FP px", "blank")
@@ -160,6 +177,35 @@ def evaluate_command(
     table.add_row("all", *_row(scores))
     console.print(table)
     console.print(f"every scan's score: {out}")
+
+
+@app.command("compare")
+def compare_command(
+    data: Data = DEFAULT_DATA_DIR,
+    split_file: SplitFile = SPLIT_FILE,
+    models: Models = Path("models"),
+    scale: Annotated[
+        list[float] | None, typer.Option(help="Try the folds at another input scale too; repeatable.")
+    ] = None,
+) -> None:
+    """Score the same weights out of fold in every engine and precision, paired with float32 PyTorch."""
+    held_out = read_split(split_file)
+    table = Table("engine", "mean Dice", "less the first's", "FP px", "blank")
+    comparing = compare(models, data_dir=data, split=held_out, settings=read_settings(), scales=scale or ())
+    for outcome in comparing:
+        if isinstance(outcome, Comparison):
+            summary = outcome.summary
+            table.add_row(
+                outcome.variant.name.replace("auto auto", "shipped default"),
+                f"{summary.mean_dice:.4f}",
+                f"{outcome.difference:+.4f} ± {outcome.difference_error:.4f}",
+                f"{summary.false_positive_px:.1f}",
+                f"{summary.blank_controls:.0%}",
+            )
+        else:
+            variant, reason = outcome
+            table.add_row(variant.name, "not run", reason)
+    console.print(table)
 
 
 def main() -> int:

@@ -11,11 +11,12 @@ from sklearn.metrics import brier_score_loss, roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from inference.ensemble import EnsembleFile, build_ensemble, read_ensemble_file
+from inference.ensemble import build_ensemble
+from inference.ensemble_file import EnsembleFile, read_ensemble_file, read_listed_folds
 from inference.findings import Classifier, map_features
 from inference.settings import Settings
 from training.data import find_cases, read_cases
-from training.evaluation import load_listed, trained_fold
+from training.evaluation import trained_fold
 from training.folds import Split
 from utils import dice_score
 
@@ -62,15 +63,12 @@ def held_out_maps(
     """Yield, for every scan held out of a shipped fold, that fold's map under each set of views."""
     listed = read_ensemble_file(models_dir)
     cases = find_cases(data_dir)
-    for weights in load_listed(models_dir, listed):
-        fold = trained_fold(weights.metadata, split)
-        ensembles = {
-            op: build_ensemble([weights], settings, tta_ops=(op,), threshold=listed.threshold)
-            for op in VIEW_SETS["all four"]
-        }
+    for fold_file in read_listed_folds(models_dir, listed):
+        fold = trained_fold(fold_file.metadata, split)
+        alone = build_ensemble([fold_file], settings, tta_ops=("identity",), threshold=listed.threshold)
         for case in split.held_out(cases, fold):
             scan = read_cases([case])[0]
-            maps = {op: ensemble.probability_map(scan.grey) for op, ensemble in ensembles.items()}
+            maps = {op: alone.probability_map(scan.grey, (op,)) for op in VIEW_SETS["all four"]}
             for views, ops in VIEW_SETS.items():
                 average = np.asarray(np.mean([maps[op] for op in ops], axis=0, dtype=np.float32))  # (H, W)
                 dice = (

@@ -2,14 +2,16 @@
 
 import csv
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
 
-from inference.ensemble import Ensemble, EnsembleFile, build_ensemble, read_ensemble_file
+from inference.ensemble import Ensemble, build_ensemble
+from inference.ensemble_file import read_ensemble_file, read_listed_folds
+from inference.preparation import Preparation
 from inference.settings import Settings
-from inference.weights import FoldMetadata, FoldWeights, load_fold
+from inference.weights import FoldFile, FoldMetadata
 from training.data import DataError, LabelledScan, find_cases, read_cases
 from training.folds import Split
 from utils import dice_score
@@ -41,30 +43,39 @@ class Summary:
     blank_controls: float
 
 
-def evaluate(models_dir: Path, *, data_dir: Path, split: Split, settings: Settings) -> Iterator[ScanScore]:
+def evaluate(
+    models_dir: Path,
+    *,
+    data_dir: Path,
+    split: Split,
+    settings: Settings,
+    input_scale: float | None = None,
+) -> Iterator[ScanScore]:
     """Yield the score of every scan that is held out of a shipped fold, fold by fold.
 
     Each fold answers alone, with the flips, threshold and classifier of `ensemble.json` unless the
-    settings override them. Raises `DataError` where a fold was trained on another split.
+    settings override them, and at the scale that it was trained at unless `input_scale` is given.
+    Raises `DataError` where a fold was trained on another split.
     """
     listed = read_ensemble_file(models_dir)
     cases = find_cases(data_dir)
-    for weights in load_listed(models_dir, listed):
+    for fold_file in read_listed_folds(models_dir, listed):
         alone = build_ensemble(
-            [weights],
+            [fold_file if input_scale is None else at_scale(fold_file, input_scale)],
             settings,
             tta_ops=listed.tta_ops,
             threshold=listed.threshold,
             classifier=listed.classifier,
         )
-        fold = trained_fold(weights.metadata, split)
+        fold = trained_fold(fold_file.metadata, split)
         for case in split.held_out(cases, fold):
             yield _score(alone, fold, read_cases([case])[0])
 
 
-def load_listed(models_dir: Path, listed: EnsembleFile) -> list[FoldWeights]:
-    """Load the folds of an ensemble file, strictly."""
-    return [load_fold(models_dir / entry.file, expected_sha256=entry.sha256) for entry in listed.folds]
+def at_scale(fold: FoldFile, input_scale: float) -> FoldFile:
+    """Return a fold whose scans are resized by another factor than it was trained with."""
+    preparation = Preparation(input_scale=input_scale, normalisation=fold.metadata.preparation.normalisation)
+    return replace(fold, metadata=fold.metadata.model_copy(update={"preparation": preparation}))
 
 
 def trained_fold(metadata: FoldMetadata, split: Split) -> int:

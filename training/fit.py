@@ -10,7 +10,8 @@ from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, ModelCheck
 from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
 from loguru import logger
 
-from inference.weights import FoldMetadata, load_fold, save_fold
+from inference.checkpoints import load_network, save_fold
+from inference.weights import FoldMetadata, read_fold
 from training.config import WEIGHTS_FILE, FitConfig, read_config, write_config
 from training.curves import METRICS_DIR, plot_curves
 from training.data import DataError, find_cases, read_cases
@@ -140,12 +141,12 @@ def _start_from(path: Path, module: FoldModule, config: FitConfig, split: Split)
 
     Only those of the same fold and split: any others have seen scans that are held out here.
     """
-    fold = load_fold(path)
+    fold = read_fold(path)
     if trained_fold(fold.metadata, split) != config.fold:
         raise DataError(
             f"{path} was trained on scans that fold {config.fold} holds out: start from that fold"
         )
-    module.network.load_state_dict(fold.network.state_dict())
+    module.network.load_state_dict(load_network(fold).state_dict())
     return fold.sha256
 
 

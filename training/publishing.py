@@ -5,8 +5,10 @@ import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from inference.ensemble import ENSEMBLE_FILE, EnsembleFile, FoldEntry
-from inference.weights import load_fold, save_fold
+from inference.checkpoints import load_network, save_fold
+from inference.engines.ranges import read_ranges, write_ranges
+from inference.ensemble_file import EnsembleFile, FoldEntry, write_ensemble_file
+from inference.weights import read_fold
 from training.config import WEIGHTS_FILE
 from training.data import DataError
 from training.evaluation import ScanScore, summarize
@@ -26,7 +28,7 @@ def export_runs(run_dirs: Sequence[Path], models_dir: Path) -> EnsembleFile:
             raise DataError(
                 f"{run_dir} holds no {WEIGHTS_FILE}: go on with `python -m training fit --resume`"
             )
-        fold = load_fold(source).metadata.fold
+        fold = read_fold(source).metadata.fold
         if fold is None or fold in entries:
             raise DataError(f"{run_dir} is a second run of fold {fold}: export one run a fold")
         target = models_dir / f"fold{fold}.safetensors"
@@ -55,12 +57,11 @@ def stamp_choices(listed: EnsembleFile, models_dir: Path) -> EnsembleFile:
     folds = []
     for entry in listed.folds:
         path = models_dir / entry.file
-        fold = load_fold(path, expected_sha256=entry.sha256)
+        fold = read_fold(path, expected_sha256=entry.sha256)
+        ranges = read_ranges(fold)
         metadata = fold.metadata.model_copy(update={"threshold": listed.threshold, "tta_ops": listed.tta_ops})
-        folds.append(entry.model_copy(update={"sha256": save_fold(fold.network, metadata, path)}))
+        sha256 = save_fold(load_network(fold), metadata, path)
+        if ranges is not None:
+            write_ranges(ranges.model_copy(update={"weights_sha256": sha256}), path)
+        folds.append(entry.model_copy(update={"sha256": sha256}))
     return listed.model_copy(update={"folds": tuple(folds)})
-
-
-def write_ensemble_file(listed: EnsembleFile, models_dir: Path) -> None:
-    """Write `ensemble.json`."""
-    (models_dir / ENSEMBLE_FILE).write_text(listed.model_dump_json(indent=1) + "\n")

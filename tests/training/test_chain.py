@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from inference.ensemble import read_ensemble_file
+from inference.ensemble_file import read_ensemble_file
 from inference.errors import SegmentationError
-from inference.weights import load_fold
+from inference.weights import read_fold
 from tests.conftest import plain_settings
 from training.__main__ import calibrate, evaluate_command, main, phantoms, split
 from training.calibration import VIEW_SETS, HeldOutMap, fit_classifier, score_classifier, score_views
@@ -45,7 +45,7 @@ def test_exported_folds_are_listed_in_order_with_their_hashes(chain: Path) -> No
     assert [entry.fold for entry in listed.folds] == [0, 1]
     for entry in listed.folds:
         assert (
-            load_fold(chain / "models" / entry.file, expected_sha256=entry.sha256).metadata.fold == entry.fold
+            read_fold(chain / "models" / entry.file, expected_sha256=entry.sha256).metadata.fold == entry.fold
         )
 
 
@@ -84,7 +84,7 @@ def test_calibrate_and_evaluate_choose_and_score(
     assert listed.tta_ops in VIEW_SETS.values()
     assert listed.classifier is not None
     for entry in listed.folds:
-        fold = load_fold(chain / "models" / entry.file, expected_sha256=entry.sha256)
+        fold = read_fold(chain / "models" / entry.file, expected_sha256=entry.sha256)
         assert fold.metadata.threshold == listed.threshold
         assert fold.metadata.tta_ops == listed.tta_ops
         assert entry.out_of_fold_patients == 3

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 import torch
 
+from inference.checkpoints import load_network
 from inference.ensemble import build_ensemble
-from inference.weights import load_fold
+from inference.weights import read_fold
 from tests.conftest import ROOT, environment, plain_settings
 from training.__main__ import main
 from training.config import FitConfig, read_config
@@ -75,7 +76,7 @@ def test_a_killed_fit_resumes_where_it_was(
     assert run_in_process(monkeypatch, *fit_arguments(data, run_dir)) == 1
     assert "--resume" in capsys.readouterr().out
     assert not run_in_process(monkeypatch, *fit_arguments(data, run_dir, "--resume"))
-    metadata = load_fold(run_dir / "fold.safetensors").metadata
+    metadata = read_fold(run_dir / "fold.safetensors").metadata
     assert metadata.training["steps"] == 6 * 2  # epochs x batches: as if it had never been killed
     later = run_dir / "metrics" / "version_1" / "metrics.csv"
     assert later.exists()
@@ -91,7 +92,7 @@ def test_a_run_writes_its_whole_configuration(data: Path, tmp_path: Path) -> Non
     split = split_scans(read_cases(find_cases(data)), folds=2)
     weights = fit(config, data_dir=data, split=split, run_dir=tmp_path / "run")
     assert read_config(tmp_path / "run") == config
-    metadata = load_fold(weights).metadata
+    metadata = read_fold(weights).metadata
     assert metadata.fold == 1
     assert metadata.preparation == config.preparation
     assert FitConfig.model_validate(metadata.training["config"]) == config
@@ -104,11 +105,11 @@ def test_a_run_killed_after_its_last_epoch_still_ends_with_its_averaged_weights(
     config = FitConfig.model_validate(TINY | {"fold": 0, "epochs": 2})
     split = split_scans(read_cases(find_cases(data)), folds=2)
     weights = fit(config, data_dir=data, split=split, run_dir=tmp_path)
-    expected = load_fold(weights).network.state_dict()
+    expected = load_network(read_fold(weights)).state_dict()
     assert fit(config, data_dir=data, split=split, run_dir=tmp_path, resume=True) == weights
     weights.unlink()
     fit(config, data_dir=data, split=split, run_dir=tmp_path, resume=True)
-    for name, tensor in load_fold(weights).network.state_dict().items():
+    for name, tensor in load_network(read_fold(weights)).state_dict().items():
         torch.testing.assert_close(tensor, expected[name], rtol=1e-3, atol=1e-4)
 
 
@@ -118,8 +119,8 @@ def test_a_run_starts_from_weights_that_never_saw_its_held_out_scans(data: Path,
     first = fit(config, data_dir=data, split=split, run_dir=tmp_path / "first")
     frozen = config.model_copy(update={"start_from": first, "learning_rate": 1e-12, "weight_decay": 0.0})
     again = fit(frozen, data_dir=data, split=split, run_dir=tmp_path / "again")
-    assert load_fold(again).metadata.training["start_from_sha256"] == load_fold(first).sha256
-    before, after = load_fold(first).network, load_fold(again).network
+    assert read_fold(again).metadata.training["start_from_sha256"] == read_fold(first).sha256
+    before, after = load_network(read_fold(first)), load_network(read_fold(again))
     for (name, tensor), expected in zip(after.named_parameters(), before.parameters(), strict=True):
         torch.testing.assert_close(tensor, expected, rtol=1e-3, atol=1e-6, msg=name)
 
@@ -194,7 +195,7 @@ def test_fit_overfits_twelve_phantoms(tmp_path: Path) -> None:
         ema_decay=0.8,
     )
     started = time.monotonic()
-    weights = load_fold(fit(config, data_dir=folder, split=everything, run_dir=tmp_path / "run"))
+    weights = read_fold(fit(config, data_dir=folder, split=everything, run_dir=tmp_path / "run"))
     assert time.monotonic() - started < 120
     ensemble = build_ensemble([weights], plain_settings(), tta_ops=("identity",), threshold=0.5)
     dice = [dice_score(scan.label, ensemble.predict(scan.grey).mask[..., 0]) for scan in scans]

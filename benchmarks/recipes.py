@@ -1,0 +1,106 @@
+"""The same folds on the same scan in every engine: how long a mask takes, and how busy the cores are."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from benchmarks.engines import EagerEngine, OnnxEngine
+from benchmarks.service import percentiles
+from inference.checkpoints import load_network
+from inference.engines import Engine
+from inference.engines.openvino_engine import OpenVinoEngine
+from inference.engines.torch_engine import TorchEngine
+from inference.ensemble import Ensemble
+from inference.errors import SettingsError
+from inference.preparation import ORIGINAL_PREPARATION, Preparation
+from inference.settings import Settings
+from inference.tta import FLIPS
+from inference.weights import FoldFile
+from utils import Scan
+
+MATMUL_SIZE = 2048
+MATMUL_REPEATS = 10
+
+ORIGINAL_VIEWS, ORIGINAL_BATCH = (
+    "original's recipe, view by view",
+    "original's recipe, four views as one batch",
+)
+EAGER = "eager PyTorch"
+
+
+@dataclass(frozen=True)
+class Timing:
+    """How long one way of making a mask takes: decoded scan in, mask out, all folds and four flips."""
+
+    name: str
+    passes: int
+    p50_ms: float
+    p95_ms: float
+    gflop_per_s: float
+
+
+def time_recipes(
+    folds: Sequence[FoldFile], settings: Settings, scan: Scan, *, repeats: int
+) -> Iterator[Timing]:
+    """Yield the timing of every engine that runs here; the original's recipe, once each, comes first."""
+    stretched = [_prepared_as(fold, ORIGINAL_PREPARATION) for fold in folds]
+    yield _timing(ORIGINAL_VIEWS, stretched, lambda: EagerEngine(folds, views_per_pass=1), scan, 1)
+    yield _timing(ORIGINAL_BATCH, stretched, lambda: EagerEngine(folds, views_per_pass=4), scan, 1)
+    cpu = torch.device("cpu")
+    engines: dict[str, Callable[[], Engine]] = {
+        EAGER: lambda: EagerEngine(folds, views_per_pass=1),
+        f"{EAGER}, channels last": lambda: TorchEngine(folds, cpu, "f32"),
+        "ONNX Runtime": lambda: OnnxEngine(folds),
+    }
+    for precision in ("f32", "bf16", "int8"):
+        engines[f"OpenVINO {precision}"] = lambda precision=precision: OpenVinoEngine(  # type: ignore[misc]
+            folds, precision=precision, cache_dir=settings.model_cache_dir
+        )
+    if torch.cuda.is_available():
+        engines[torch.cuda.get_device_name()] = lambda: TorchEngine(folds, torch.device("cuda"), "auto")
+    for name, engine in engines.items():
+        with suppress(SettingsError):  # a precision that this processor does not have
+            yield _timing(name, folds, engine, scan, repeats)
+
+
+def matmul_gflop_per_s() -> float:
+    """Return what a large float32 matrix product reaches here, at its best."""
+    left, right = torch.rand(2, MATMUL_SIZE, MATMUL_SIZE).unbind()
+    seconds = []
+    for _ in range(MATMUL_REPEATS):
+        started = time.perf_counter()
+        left @ right
+        seconds.append(time.perf_counter() - started)
+    return float(2 * MATMUL_SIZE**3 / min(seconds) / 1e9)
+
+
+def _timing(
+    name: str, folds: Sequence[FoldFile], make_engine: Callable[[], Engine], scan: Scan, repeats: int
+) -> Timing:
+    ensemble = Ensemble(folds, make_engine(), tta_ops=tuple(FLIPS), threshold=0.5)
+    if repeats > 1:
+        ensemble.predict(scan)  # the first pass over a shape costs more
+    times_ms = []
+    for _ in range(repeats):
+        started = time.perf_counter()
+        ensemble.predict(scan)
+        times_ms.append(1000 * (time.perf_counter() - started))
+    p50, p95 = percentiles(times_ms)
+    passes = len(folds) * len(FLIPS)
+    return Timing(name, passes, p50, p95, passes * _gflop(folds[0], scan) / (p50 / 1000))
+
+
+def _prepared_as(fold: FoldFile, preparation: Preparation) -> FoldFile:
+    return replace(fold, metadata=fold.metadata.model_copy(update={"preparation": preparation}))
+
+
+def _gflop(fold: FoldFile, scan: Scan) -> float:
+    """Return the floating-point operations of one pass, in billions; a multiply-add counts as two."""
+    height, width = fold.metadata.preparation.padded_size((scan.shape[0], scan.shape[1]))
+    with FlopCounterMode(display=False) as counter, torch.inference_mode():
+        load_network(fold)(torch.zeros(1, 1, height, width))
+    return float(counter.get_total_flops() / 1e9)

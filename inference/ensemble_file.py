@@ -1,0 +1,88 @@
+"""`ensemble.json`: which folds are served, and what was chosen for them together."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from inference.artifacts import download_artifacts
+from inference.errors import WeightsError
+from inference.findings import Classifier
+from inference.settings import Settings
+from inference.tta import FLIPS
+from inference.weights import FoldFile, read_fold
+
+ENSEMBLE_FILE = "ensemble.json"
+
+
+class FoldEntry(BaseModel):
+    """One fold in `ensemble.json`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    fold: int | None
+    file: str
+    sha256: str
+    out_of_fold_dice: float | None = None
+    out_of_fold_patients: int | None = None
+
+
+class EnsembleFile(BaseModel):
+    """`ensemble.json`: the folds that are shipped, and what was chosen on their out-of-fold maps."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    folds: Annotated[tuple[FoldEntry, ...], Field(min_length=1)]
+    tta_ops: tuple[str, ...] = tuple(FLIPS)
+    threshold: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    classifier: Classifier | None = None
+
+
+def read_folds(settings: Settings) -> tuple[list[FoldFile], EnsembleFile]:
+    """Identify the folds that the settings name: W&B artifacts, or those that `ensemble.json` lists.
+
+    Artifacts bring their threshold and views along in their metadata, but no classifier: the tumour
+    probability of a scan is then the highest of its map.
+
+    Raises `WeightsError` with one sentence that says what to do.
+    """
+    if not settings.model_artifacts:
+        listed = read_ensemble_file(settings.models_dir)
+        return read_listed_folds(settings.models_dir, listed), listed
+    folds = [read_fold(path) for path in download_artifacts(settings)]
+    entries = (FoldEntry(fold=f.metadata.fold, file=f.path.name, sha256=f.sha256) for f in folds)
+    threshold = float(np.mean([fold.metadata.threshold for fold in folds]))
+    return folds, EnsembleFile(folds=tuple(entries), tta_ops=_common_views(folds), threshold=threshold)
+
+
+def read_listed_folds(models_dir: Path, listed: EnsembleFile) -> list[FoldFile]:
+    """Identify the folds of an ensemble file, each by its SHA-256."""
+    return [read_fold(models_dir / entry.file, expected_sha256=entry.sha256) for entry in listed.folds]
+
+
+def read_ensemble_file(models_dir: Path) -> EnsembleFile:
+    """Read `ensemble.json`; raises `WeightsError` where it is missing or malformed."""
+    path = models_dir / ENSEMBLE_FILE
+    try:
+        return EnsembleFile.model_validate_json(path.read_text())
+    except OSError:
+        raise WeightsError(
+            f"{path} is missing: set MODELS_DIR to a folder that `uv run python -m training export` made, "
+            "or name W&B artifacts in MODEL_ARTIFACTS"
+        ) from None
+    except ValidationError as error:
+        fault = error.errors()[0]
+        where = ".".join(str(part) for part in fault["loc"]) or "the file"
+        raise WeightsError(f"{path} cannot be read: {where}: {fault['msg']}") from None
+
+
+def write_ensemble_file(listed: EnsembleFile, models_dir: Path) -> None:
+    """Write `ensemble.json`."""
+    (models_dir / ENSEMBLE_FILE).write_text(listed.model_dump_json(indent=1) + "\n")
+
+
+def _common_views(folds: Sequence[FoldFile]) -> tuple[str, ...]:
+    """Return the views that every fold names, in the order of the flips; at least the identity."""
+    return tuple(op for op in FLIPS if op == "identity" or all(op in f.metadata.tta_ops for f in folds))
