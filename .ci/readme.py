@@ -16,7 +16,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 READY = "http://127.0.0.1:9051/health/ready"
-START_DEADLINE_S = 30
+START_DEADLINE_S = 90  # the first start converts the folds
 PROMISED = ("uv run api.py", "uv run client_test.py", "uv run pytest")
 BLOCK = re.compile(r"(?:<!-- ci: (?P<note>[^>]*?) -->\s*\n)?```bash\n(?P<commands>.*?)```", re.DOTALL)
 

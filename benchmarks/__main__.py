@@ -43,6 +43,18 @@ def run(
 ) -> None:
     """Compare the original system's recipe, the engines and the service: one table, one plot."""
     settings = read_settings()
+    with tempfile.TemporaryDirectory() as empty:
+        with running_service(Path(empty)) as cold:
+            pass
+        with running_service(Path(empty)) as warm:
+            loads = []
+            for clients in CLIENTS:
+                loads.append(measure_load(warm, [_body(SCAN_SIZE)], clients=clients, seconds=seconds))
+                console.print(f"{clients} clients: {loads[-1].scans_per_s:.1f} scans/s")
+            by_height = {height: _median_ms(warm, height) for height in HEIGHTS}
+            memory = _memory(warm)
+        with running_service(Path(empty), TTA_OPS=",".join(FLIPS)) as service:
+            all_flips = measure_load(service, [_body(SCAN_SIZE)], clients=1, seconds=seconds)
     folds, _ = read_folds(settings)
     scan = make_phantom(0, size=SCAN_SIZE).grey
     ceiling = matmul_gflop_per_s()
@@ -50,18 +62,6 @@ def run(
     for timing in time_recipes(folds, settings, scan, repeats=REPEATS):
         console.print(f"{timing.name}: {timing.p50_ms:.0f} ms")
         timings.append(timing)
-    with tempfile.TemporaryDirectory() as empty:
-        with running_service(Path(empty)) as cold:
-            pass
-        with running_service(Path(empty), TTA_OPS=",".join(FLIPS)) as service:
-            all_flips = measure_load(service, [_body(SCAN_SIZE)], clients=1, seconds=seconds)
-        with running_service(Path(empty)) as warm:
-            loads = [
-                measure_load(warm, [_body(SCAN_SIZE)], clients=clients, seconds=seconds)
-                for clients in CLIENTS
-            ]
-            by_height = {height: _median_ms(warm, height) for height in HEIGHTS}
-            memory = _memory(warm)
     measured = Measured(
         processor=_processor(),
         cores=usable_cores(),

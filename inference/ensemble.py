@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,7 +50,8 @@ class Prediction:
 class Ensemble:
     """A few folds of one UNet, averaged over flips and folds.
 
-    Passes of all scans at a time run side by side in one executor, in the order of arrival.
+    Passes of all scans at a time run in one executor, in the order of arrival; by default it has as
+    many threads as the engine works on passes side by side.
     """
 
     def __init__(
@@ -61,13 +62,14 @@ class Ensemble:
         tta_ops: Sequence[str],
         threshold: float,
         classifier: Classifier | None = None,
+        passes: Executor | None = None,
     ) -> None:
         self.folds = tuple(folds)
         self.engine = engine
         self.tta_ops = tuple(sorted(tta_ops, key=lambda op: op != "identity"))
         self.threshold = threshold
         self.classifier = classifier
-        self._passes = ThreadPoolExecutor(engine.parallel_passes, thread_name_prefix="pass")
+        self._passes = passes or ThreadPoolExecutor(engine.parallel_passes, thread_name_prefix="pass")
 
     def predict(self, scan: Scan, deadline: Deadline | None = None) -> Prediction:
         """Segment a scan, grey (H, W) or RGB (H, W, 3) uint8, white being no uptake.

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import httpx
 import numpy as np
@@ -22,7 +22,7 @@ from inference.settings import Settings
 from training.phantoms import Phantom, make_phantom
 
 ROOT = Path(__file__).parent.parent
-START_DEADLINE_S = 30
+START_DEADLINE_S = 90  # the first start converts the folds
 ANSWER_DEADLINE_S = 60
 SIZES = ((489, 400), (426, 400), (300, 400), (865, 400), (333, 210))
 
@@ -74,11 +74,14 @@ def no_account(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-def start_server(folder: Path, **settings: object) -> Server:
+def start_server(folder: Path, *, stderr: IO[bytes] | None = None, **settings: object) -> Server:
     """Start `api.py` as its users do, with its logs in a folder of their own, and wait until it is ready."""
     port = free_port()
     process = subprocess.Popen(
-        [sys.executable, "api.py"], cwd=ROOT, env=environment(PORT=port, LOG_DIR=folder, **settings)
+        [sys.executable, "api.py"],
+        cwd=ROOT,
+        env=environment(PORT=port, LOG_DIR=folder, **settings),
+        stderr=stderr,
     )
     server = Server(f"http://127.0.0.1:{port}", folder / "api.log", process)
     deadline = time.monotonic() + START_DEADLINE_S

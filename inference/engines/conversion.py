@@ -51,7 +51,7 @@ def convert_folds(folds: Sequence[FoldFile], cache_dir: Path) -> list[ConvertedF
 
     Raises `WeightsError` for a fold whose tensors are not those of the network.
     """
-    found = [_read(_kept_at(fold, cache_dir)) for fold in folds]
+    found = [_read(kept_at(fold, cache_dir)) for fold in folds]
     missing = [fold for fold, form in zip(folds, found, strict=True) if form is None]
     if missing:
         logger.info("converting {} folds for OpenVINO; later starts find them in {}", len(missing), cache_dir)
@@ -78,7 +78,8 @@ def write_converted(fold: FoldFile, form: ConvertedFold, path: Path) -> None:
         raise
 
 
-def _kept_at(fold: FoldFile, cache_dir: Path) -> Path:
+def kept_at(fold: FoldFile, cache_dir: Path) -> Path:
+    """Return where the form of a fold is kept; a converted fold is its own."""
     if fold.is_converted:
         return fold.path
     version = ov.__version__.partition("-")[0]
@@ -118,7 +119,7 @@ def _convert_apart(folds: Sequence[FoldFile], cache_dir: Path) -> list[Converted
         ) from None
     for fold, form in zip(folds, forms, strict=True):
         try:
-            write_converted(fold, form, _kept_at(fold, cache_dir))
+            write_converted(fold, form, kept_at(fold, cache_dir))
         except OSError as error:
             logger.warning(
                 "the next start converts again: {} cannot be written ({})", cache_dir, error.strerror

@@ -17,8 +17,12 @@ from inference.errors import SettingsError
 from inference.preparation import FloatMap
 from inference.weights import FoldFile
 
+CORES_A_STREAM = 2
 MAX_STREAMS = 4
-"""Streams beyond these cost memory for activations; further cores work inside a stream."""
+"""More streams serve many clients better, one client worse, and cost memory."""
+
+KEPT_KERNELS = 1000
+"""Compiled kernels that each stream keeps for heights and widths that it has seen: those of about 25."""
 
 DOT_PRODUCTS = {"avx512_vnni", "avx_vnni", "amx_int8"}
 """The x86 processors' flags for 8-bit dot products, without which INT8 is neither fast nor exact."""
@@ -27,7 +31,7 @@ DOT_PRODUCTS = {"avx512_vnni", "avx_vnni", "amx_int8"}
 class OpenVinoEngine:
     """OpenVINO on the CPU, compiled once for all heights and widths.
 
-    A pass sees one view on one stream; passes side by side use all cores.
+    A pass sees one view on one stream, which has two cores or more of its own.
     """
 
     def __init__(self, folds: Sequence[FoldFile], *, precision: str, cache_dir: Path) -> None:
@@ -37,12 +41,13 @@ class OpenVinoEngine:
         self.precision = choose_precision(precision, native_bf16=_has_bf16(core), ranges=ranges)
         self.name = f"openvino-{self.precision}"
         cores = usable_cores()
-        self.parallel_passes = min(cores, MAX_STREAMS)
+        self.parallel_passes = max(1, min(cores // CORES_A_STREAM, MAX_STREAMS))
         self.views_per_pass = 1
         options = {
             "NUM_STREAMS": self.parallel_passes,
             "INFERENCE_NUM_THREADS": cores,
             "ENABLE_CPU_PINNING": False,  # the folds' streams share the cores
+            "CPU_RUNTIME_CACHE_CAPACITY": KEPT_KERNELS,
             "INFERENCE_PRECISION_HINT": "bf16" if self.precision != "f32" and _has_bf16(core) else "f32",
         }
 
@@ -73,15 +78,17 @@ class OpenVinoEngine:
 
 
 def choose_precision(wanted: str, *, native_bf16: bool, ranges: Sequence[ActivationRanges | None]) -> str:
-    """Return "int8", "bf16" or "f32"; "auto" is the fastest that this processor and these folds allow.
+    """Return "int8", "bf16" or "f32"; "auto" is bfloat16 where there is such, then INT8.
+
+    INT8 is a little faster than bfloat16, but takes more memory and a longer start (docs/speed.md).
 
     Raises `SettingsError` for a precision that they do not.
     """
     quantizable = all(ranges)
     if wanted == "auto":
-        if quantizable and has_dot_products():
-            return "int8"
-        return "bf16" if native_bf16 else "f32"
+        if native_bf16:
+            return "bf16"
+        return "int8" if quantizable and has_dot_products() else "f32"
     if wanted == "int8" and not quantizable:
         raise SettingsError(
             "PRECISION=int8 needs the folds' activation ranges: make them with "

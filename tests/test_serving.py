@@ -1,0 +1,201 @@
+"""The service under a stopwatch: start, memory, many clients, deadlines."""
+
+import hashlib
+import json
+import re
+import statistics
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks.service import RunningService, measure_load
+from inference.engines.conversion import convert_folds, write_converted
+from inference.ensemble_file import (
+    EnsembleFile,
+    FoldEntry,
+    read_ensemble_file,
+    read_listed_folds,
+    write_ensemble_file,
+)
+from inference.export import export_converted
+from inference.preparation import ORIGINAL_PREPARATION
+from inference.tta import FLIPS
+from inference.weights import read_fold
+from tests.conftest import (
+    ROOT,
+    SIZES,
+    Server,
+    as_base64,
+    file_bytes,
+    plain_settings,
+    start_server,
+    stop_server,
+)
+from training.phantoms import Phantom, make_phantom
+from utils import decode_request, validate_segmentation
+
+MODELS = ROOT / "models"
+WARM_START_S = 3
+PEAK_MIB = 1.2 * 1024
+SCANS, EARLY_SCANS, GROWTH = 500, 100, 1.05
+CLIENTS, ROUNDS, ROUND_S = 16, 3, 4
+HEAVY = ("torch", "segmentation_models_pytorch", "timm", "wandb", "lightning", "sklearn", "matplotlib")
+
+pytestmark = pytest.mark.skipif(not Path("/proc").exists(), reason="reads the processes' figures from /proc")
+
+
+@pytest.fixture
+def four_views(tmp_path: Path, server: Server) -> Iterator[Server]:
+    """A service that sees every scan in all four flips; the other one has converted the folds for it."""
+    running = start_server(tmp_path, TTA_OPS=",".join(FLIPS))
+    yield running
+    stop_server(running)
+
+
+def request_of(phantom: Phantom) -> dict[str, str]:
+    return {"img": as_base64(file_bytes(phantom.grey))}
+
+
+def as_service(server: Server) -> RunningService:
+    return RunningService(int(server.url.rpartition(":")[2]), server.process.pid, 0)
+
+
+def imported(log: Path) -> set[str]:
+    """Return the top-level modules that a process with PYTHONPROFILEIMPORTTIME imported."""
+    lines = re.findall(r"^import time:.*\|\s*([\w.]+)$", log.read_text(), flags=re.MULTILINE)
+    return {name.partition(".")[0] for name in lines}
+
+
+def test_a_warm_start_is_quick_and_imports_no_pytorch(tmp_path: Path, server: Server) -> None:
+    seconds = []
+    for number in range(2):  # other work on the machine only ever adds
+        started = time.monotonic()
+        warm = start_server(tmp_path / str(number))
+        seconds.append(time.monotonic() - started)
+        stop_server(warm)
+    assert min(seconds) < WARM_START_S
+    log = tmp_path / "imports"
+    with log.open("wb") as stderr:
+        watched = start_server(tmp_path, stderr=stderr, PYTHONPROFILEIMPORTTIME=1)
+        answer = watched.post("/analyze", json=request_of(make_phantom(0)))
+        stop_server(watched)
+    assert answer.status_code == 200
+    assert {"fastapi", "openvino"} <= imported(log)
+    assert imported(log).isdisjoint(HEAVY)
+
+
+def test_an_exported_folder_is_served_where_there_is_no_pytorch(
+    tmp_path: Path, server: Server, phantom: Phantom
+) -> None:
+    settings = plain_settings(models_dir=MODELS, model_cache_dir=MODELS / "cache")
+    export_converted(settings, tmp_path / "exported")
+    for module in ("torch", "segmentation_models_pytorch"):
+        (tmp_path / f"{module}.py").write_text("raise ImportError('not installed here')")
+    elsewhere = start_server(
+        tmp_path,
+        PYTHONPATH=tmp_path,
+        MODELS_DIR=tmp_path / "exported",
+        MODEL_CACHE_DIR=tmp_path / "cache",
+    )
+    try:
+        masks = [s.post("/predict", json=request_of(phantom)).json()["img"] for s in (server, elsewhere)]
+        models = [s.get("/api").json()["model"] for s in (server, elsewhere)]
+    finally:
+        stop_server(elsewhere)
+    assert masks[0] == masks[1]
+    assert models[0] == models[1]
+    assert not (tmp_path / "cache").exists()
+
+
+def test_memory_stays_flat_over_scans_of_mixed_sizes(tmp_path: Path, server: Server) -> None:
+    fresh = start_server(tmp_path)
+    service = as_service(fresh)
+    try:
+        sizes = np.random.default_rng(0).integers((300, 300), (992, 501), size=(50, 2))
+        bodies = [
+            json.dumps(request_of(make_phantom(seed, size=(int(h), int(w))))).encode()
+            for seed, (h, w) in enumerate(sizes)
+        ]
+        for number in range(SCANS):
+            service.predict(bodies[number % len(bodies)])
+            if number + 1 == EARLY_SCANS:
+                early = service.memory_mib("VmRSS")
+        assert service.memory_mib("VmRSS") <= GROWTH * early
+        assert service.memory_mib("VmHWM") < PEAK_MIB
+    finally:
+        stop_server(fresh)
+
+
+def test_many_clients_are_served_as_fast_as_one_and_none_waits_too_long(server: Server) -> None:
+    service, body = as_service(server), json.dumps(request_of(make_phantom(0, size=SIZES[0]))).encode()
+    rounds = [
+        [measure_load(service, [body], clients=clients, seconds=ROUND_S) for clients in (1, CLIENTS)]
+        for _ in range(ROUNDS)
+    ]
+    assert not any(load.errors for loads in rounds for load in loads)
+    assert statistics.median(many.scans_per_s / one.scans_per_s for one, many in rounds) >= 1
+    assert statistics.median(many.p95_ms / one.p50_ms for one, many in rounds) <= CLIENTS * 1.2
+
+
+def test_all_views_are_used_where_there_is_time(four_views: Server, phantom: Phantom) -> None:
+    answer = four_views.post("/predict", json=request_of(phantom))
+    assert answer.headers["X-Views-Used"].split(",") == list(FLIPS)
+    analysis = four_views.post("/analyze", json=request_of(phantom))
+    assert analysis.json()["views"] == list(FLIPS)
+    assert analysis.headers["X-Views-Used"] == answer.headers["X-Views-Used"]
+    assert "views identity,hflip,vflip,hvflip" in four_views.log.read_text()
+
+
+@pytest.fixture
+def slow_folds(tmp_path: Path, server: Server) -> Path:
+    """The shipped folds as the original system would run them: every scan stretched to 1536 x 786."""
+    listed = read_ensemble_file(MODELS)
+    folds = read_listed_folds(MODELS, listed)
+    forms = convert_folds(folds, MODELS / "cache")
+    entries = []
+    for fold, form in zip(folds, forms, strict=True):
+        metadata = fold.metadata.model_copy(update={"preparation": ORIGINAL_PREPARATION})
+        path = tmp_path / f"{fold.name}.openvino"
+        write_converted(replace(fold, metadata=metadata), form, path)
+        sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+        entries.append(FoldEntry(fold=metadata.fold, file=path.name, sha256=sha256))
+        assert read_fold(path).metadata.preparation == ORIGINAL_PREPARATION
+    write_ensemble_file(EnsembleFile(folds=tuple(entries), tta_ops=tuple(FLIPS)), tmp_path)
+    return tmp_path
+
+
+def test_without_time_the_identity_view_answers_and_says_so(slow_folds: Path, phantom: Phantom) -> None:
+    hurried = start_server(slow_folds, MODELS_DIR=slow_folds, DEADLINE_S=0.2)
+    try:
+        answer = hurried.post("/analyze", json=request_of(phantom))
+        plain = hurried.post("/predict", json=request_of(phantom))
+    finally:
+        stop_server(hurried)
+    assert answer.status_code == plain.status_code == 200
+    assert answer.json()["views"] == ["identity"]
+    assert answer.json()["model"]["tta_ops"] == list(FLIPS)
+    assert plain.headers["X-Views-Used"] == "identity"
+    validate_segmentation(np.repeat(phantom.grey[..., None], 3, axis=2), decode_request(plain.json()["img"]))
+
+
+def test_a_full_queue_refuses_at_once_and_says_when_to_come_back(slow_folds: Path, phantom: Phantom) -> None:
+    small = start_server(slow_folds, MODELS_DIR=slow_folds, MAX_QUEUE=2, TTA=False)
+    try:
+        with ThreadPoolExecutor(6) as clients:
+            answers = list(clients.map(lambda _: small.post("/predict", json=request_of(phantom)), range(6)))
+        later = small.post("/predict", json=request_of(phantom))
+    finally:
+        stop_server(small)
+    refused = [answer for answer in answers if answer.status_code == 503]
+    assert sorted({answer.status_code for answer in answers}) == [200, 503]
+    assert len(refused) <= 4
+    assert later.status_code == 200
+    for answer in refused:
+        assert int(answer.headers["Retry-After"]) >= 1
+        assert "scans are waiting already" in answer.json()["detail"]
+        assert answer.elapsed.total_seconds() < 1
