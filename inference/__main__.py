@@ -55,8 +55,8 @@ def segment(
 ) -> None:
     """Write a mask and an overlay for every scan, and one CSV of what was found."""
     scans = _scans(paths)
-    ensemble = load_ensemble(read_settings())
     out.mkdir(parents=True, exist_ok=True)
+    ensemble = load_ensemble(read_settings())
     with (out / FINDINGS_FILE).open("w", newline="", buffering=1) as file:
         findings = csv.DictWriter(file, COLUMNS)
         findings.writeheader()

@@ -1,6 +1,7 @@
 """The rules of the house that no other test would notice."""
 
 import ast
+import importlib.util
 import re
 import subprocess
 import sys
@@ -24,17 +25,21 @@ def imports(path: Path) -> set[str]:
 
 
 def test_inference_knows_nothing_of_the_service() -> None:
-    for path in (ROOT / "inference").glob("*.py"):
+    for path in (ROOT / "inference").rglob("*.py"):
         assert not imports(path) & {"fastapi", "starlette", "uvicorn", "service", "training", "api"}, path
 
 
 def test_serving_imports_no_training() -> None:
     loaded = "import sys, api; print([m for m in sys.modules if m.split('.')[0] in sys.argv[1:]])"
-    unwanted = ["training", "lightning", "albumentations", "sklearn", "matplotlib"]
+    unwanted = ["training", "torch", "wandb", "lightning", "albumentations", "sklearn", "matplotlib"]
     printed = subprocess.run(
         [sys.executable, "-c", loaded, *unwanted], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert printed.stdout.strip() == "[]"
+
+
+def test_nothing_is_installed_that_tells_others_what_is_converted() -> None:
+    assert importlib.util.find_spec("openvino_telemetry") is None
 
 
 def test_versions_agree() -> None:

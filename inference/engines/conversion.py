@@ -7,7 +7,6 @@ process while it writes one, and two starts at once write the same.
 
 import hashlib
 import os
-import sys
 import tempfile
 import warnings
 from collections.abc import Sequence
@@ -32,6 +31,8 @@ FORMAT = 1
 
 CONTENT_KEY = "content_sha256"
 TRACED_SIZE = (64, 64)
+READABLE = 0o644
+"""For whoever serves an exported folder; a temporary file is its owner's alone."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,7 @@ def write_converted(fold: FoldFile, form: ConvertedFold, path: Path) -> None:
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(safetensors.numpy.save(tensors, header))
+        Path(partial).chmod(READABLE)
         Path(partial).replace(path)
     except BaseException:
         Path(partial).unlink(missing_ok=True)
@@ -129,7 +131,6 @@ def _convert_apart(folds: Sequence[FoldFile], cache_dir: Path) -> list[Converted
 
 def convert(fold: FoldFile) -> ConvertedFold:
     """Convert a fold here and now, which imports PyTorch; constants keep the float16 of the weights."""
-    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # it would call its makers
     import torch
 
     from inference.checkpoints import load_network

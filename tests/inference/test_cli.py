@@ -33,6 +33,17 @@ def test_segment_takes_the_scans_of_a_folder_and_not_their_labels(tmp_path: Path
     assert {path.name for path in tmp_path.glob("*_mask.png")} == {"phantom_1_mask.png", "phantom_2_mask.png"}
 
 
+def test_export_does_not_overwrite_the_folds_that_it_reads(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = (ROOT / "models" / "ensemble.json").read_text()
+    monkeypatch.setenv("MODELS_DIR", str(ROOT / "models"))
+    monkeypatch.setattr(sys, "argv", ["inference", "export", str(ROOT / "models")])
+    assert main() == 1
+    assert "is the folder that the folds come from: name another" in capsys.readouterr().err
+    assert (ROOT / "models" / "ensemble.json").read_text() == before
+
+
 def test_segment_does_not_segment_what_it_wrote(tmp_path: Path) -> None:
     for name in ("scan.png", "scan_mask.png", "scan_overlay.png", "other_mask.png"):
         (tmp_path / name).touch()

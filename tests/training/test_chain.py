@@ -7,19 +7,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from inference.ensemble_file import read_ensemble_file
+from inference.engines.ranges import read_ranges
+from inference.ensemble_file import read_ensemble_file, write_ensemble_file
 from inference.errors import SegmentationError
 from inference.weights import read_fold
 from tests.conftest import plain_settings
-from training.__main__ import calibrate, evaluate_command, main, phantoms, split
+from training.__main__ import calibrate, evaluate_command, main, phantoms, quantize, split
 from training.calibration import VIEW_SETS, HeldOutMap, fit_classifier, score_classifier, score_views
+from training.comparison import Comparison, compare
 from training.config import FitConfig
 from training.data import DataError, find_cases, read_cases
 from training.evaluation import ScanScore, evaluate, summarize
 from training.fit import fit
 from training.folds import Split, read_split, split_scans, write_split
 from training.phantoms import write_phantoms
-from training.publishing import export_runs
+from training.publishing import export_runs, stamp_choices
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +60,7 @@ def test_unfinished_and_repeated_runs_are_not_exported(chain: Path, tmp_path: Pa
 
 def test_every_scan_is_scored_once_by_the_fold_that_never_saw_it(chain: Path) -> None:
     split = split_of(chain)
-    settings = plain_settings(tta=False)
+    settings = plain_settings(tta=False, engine="torch")
     scores = list(evaluate(chain / "models", data_dir=chain / "data", split=split, settings=settings))
     assert {score.scan: score.fold for score in scores} == split.fold_of
     assert len(scores) == 10
@@ -74,9 +76,47 @@ def test_another_split_is_refused(chain: Path) -> None:
         next(scoring)
 
 
-def test_calibrate_and_evaluate_choose_and_score(
-    chain: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_quantised_folds_are_compared_with_float32_on_the_same_scans(
+    chain: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    folders = {"data": chain / "data", "split_file": chain / "folds.json", "models": chain / "models"}
+    monkeypatch.setenv("MODEL_CACHE_DIR", str(chain / "cache"))
+    quantize(**folders)
+    assert capsys.readouterr().out.count("86 activation ranges from") == 2
+    for entry in read_ensemble_file(chain / "models").folds:
+        ranges = read_ranges(read_fold(chain / "models" / entry.file))
+        assert ranges is not None
+        assert ranges.scans == 5
+
+    settings = plain_settings(model_cache_dir=chain / "cache")
+    outcomes = list(
+        compare(
+            chain / "models", data_dir=chain / "data", split=split_of(chain), settings=settings, scales=[0.3]
+        )
+    )
+    named = {outcome.variant.name: outcome for outcome in outcomes if isinstance(outcome, Comparison)}
+    skipped = [variant.name for variant, _ in (o for o in outcomes if not isinstance(o, Comparison))]
+    assert next(iter(named)) == "torch f32"
+    assert set(skipped) <= {"openvino bf16"}  # where the processor has none
+    assert named["torch f32"].difference == 0
+    assert abs(named["openvino f32"].difference) < 0.01  # one epoch leaves every pixel near the threshold
+    assert named["openvino int8"].summary.patients == 6
+    assert named["auto auto, scale 0.3"].summary != named["auto auto"].summary
+
+
+def test_calibrate_keeps_the_ranges_of_the_weights_that_it_stamps(chain: Path) -> None:
+    listed = read_ensemble_file(chain / "models")
+    stamped = stamp_choices(listed.model_copy(update={"threshold": 0.3}), chain / "models")
+    assert [entry.sha256 for entry in stamped.folds] != [entry.sha256 for entry in listed.folds]
+    for entry in stamped.folds:
+        assert read_ranges(read_fold(chain / "models" / entry.file)) is not None
+    write_ensemble_file(stamped, chain / "models")
+
+
+def test_calibrate_and_evaluate_choose_and_score(
+    chain: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ENGINE", "torch")  # spares the conversion
     folders = {"data": chain / "data", "split_file": chain / "folds.json", "models": chain / "models"}
     calibrate(**folders)
     assert "ROC AUC" in capsys.readouterr().out

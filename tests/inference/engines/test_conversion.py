@@ -114,6 +114,7 @@ def test_an_exported_fold_that_is_damaged_is_not_converted(
 ) -> None:
     path = tmp_path / "fold0.openvino"
     write_converted(fold, form, path)
+    assert path.stat().st_mode & 0o777 == 0o644
     exported = read_fold(path)
     assert (exported.sha256, exported.metadata, exported.is_converted) == (fold.sha256, fold.metadata, True)
     assert convert_folds([exported], tmp_path) == [form]
