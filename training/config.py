@@ -11,7 +11,7 @@ WEIGHTS_FILE = "fold.safetensors"
 
 
 class FitConfig(BaseModel):
-    """One training run. The defaults are the recipe of the shipped folds."""
+    """One training run. The defaults are the recipe of the shipped fold 0."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -19,8 +19,8 @@ class FitConfig(BaseModel):
     seed: int = 0
     epochs: Annotated[int, Field(ge=1)] = 60
 
-    input_scale: Annotated[float, Field(gt=0, le=4)] = 0.48
-    crop_size: tuple[int, int] = (256, 192)
+    input_scale: Annotated[float, Field(gt=0, le=4)] = 0.72
+    crop_size: tuple[int, int] = (384, 288)
     augmentation: bool = True
     vertical_flips: Annotated[float, Field(ge=0, le=1)] = 0.0
 
