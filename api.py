@@ -303,8 +303,21 @@ def _note(prediction: Prediction, request: Request, response: Response) -> None:
     )
 
 
+class Interruption:
+    """Remembers Ctrl-C: a library that is interrupted while it is imported may swallow the exception."""
+
+    def __init__(self) -> None:
+        self.seen = False
+        signal.signal(signal.SIGINT, self._on_signal)
+
+    def _on_signal(self, *_: object) -> None:
+        self.seen = True
+        raise KeyboardInterrupt
+
+
 def main() -> int:
     """Start the service from the environment; a broken set-up ends here, in one sentence."""
+    interrupted = Interruption()
     try:
         settings = read_settings()
         configure_logging(settings)
@@ -314,6 +327,8 @@ def main() -> int:
         print(f"The service cannot start: {str(error).rstrip('.')}.", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
+        return INTERRUPTED
+    if interrupted.seen:
         return INTERRUPTED
     app = create_app(settings, ensemble)
     server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False))

@@ -28,7 +28,6 @@ from utils import decode_request, encode_request
 SCAN_SIZE = (489, 400)
 HEIGHTS = (300, 400, 489, 600, 800, 991)
 CLIENTS = (1, 4, 16)
-SCANS_FOR_MEMORY = 500
 MIXED_SIZES = 50
 REPEATS = 20
 
@@ -40,6 +39,7 @@ console = Console(soft_wrap=True)
 def run(
     out: Annotated[Path, typer.Option(help="Where benchmark.json and benchmark.png go.")] = Path("results"),
     seconds: Annotated[float, typer.Option(help="How long each number of clients sends scans.")] = 10,
+    scans: Annotated[int, typer.Option(min=5, help="How many scans memory is watched over.")] = 500,
 ) -> None:
     """Compare the original system's recipe, the engines and the service: one table, one plot."""
     settings = read_settings()
@@ -52,7 +52,7 @@ def run(
                 loads.append(measure_load(warm, [_body(SCAN_SIZE)], clients=clients, seconds=seconds))
                 console.print(f"{clients} clients: {loads[-1].scans_per_s:.1f} scans/s")
             by_height = {height: _median_ms(warm, height) for height in HEIGHTS}
-            memory = _memory(warm)
+            memory = _memory(warm, scans)
         with running_service(Path(empty), TTA_OPS=",".join(FLIPS)) as service:
             all_flips = measure_load(service, [_body(SCAN_SIZE)], clients=1, seconds=seconds)
     folds, _ = read_folds(settings)
@@ -120,16 +120,16 @@ def _median_ms(service: RunningService, height: int) -> float:
     return percentiles(times_ms[1:])[0]
 
 
-def _memory(service: RunningService) -> dict[str, float] | None:
-    """Return the service's memory in MiB after 100 and after 500 scans of mixed sizes; None where unknown."""
+def _memory(service: RunningService, scans: int) -> dict[str, float] | None:
+    """Return the service's memory in MiB after a fifth of the scans, of mixed sizes, and after all."""
     if not Path("/proc/self/status").exists():
         return None
     sizes = np.random.default_rng(0).integers((300, 300), (992, 501), size=(MIXED_SIZES, 2))
     bodies = [_body((int(height), int(width)), seed) for seed, (height, width) in enumerate(sizes)]
     memory = {}
-    for number in range(SCANS_FOR_MEMORY):
+    for number in range(scans):
         service.predict(bodies[number % MIXED_SIZES])
-        if number + 1 in (SCANS_FOR_MEMORY // 5, SCANS_FOR_MEMORY):
+        if number + 1 in (scans // 5, scans):
             memory[f"after {number + 1} scans"] = service.memory_mib("VmRSS")
     return memory | {"peak": service.memory_mib("VmHWM")}
 
