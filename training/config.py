@@ -11,13 +11,13 @@ WEIGHTS_FILE = "fold.safetensors"
 
 
 class FitConfig(BaseModel):
-    """One training run. The defaults are the recipe of the shipped fold 0."""
+    """One training run. The defaults are the recipe of the shipped folds."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     fold: Annotated[int, Field(ge=0)]
     seed: int = 0
-    epochs: Annotated[int, Field(ge=1)] = 60
+    epochs: Annotated[int, Field(ge=1)] = 36
 
     input_scale: Annotated[float, Field(gt=0, le=4)] = 0.72
     crop_size: tuple[int, int] = (384, 288)
@@ -28,7 +28,7 @@ class FitConfig(BaseModel):
     controls_per_batch: Annotated[int, Field(ge=0)] = 3
     lesion_paste: Annotated[float, Field(ge=0, le=1)] = 0.5
 
-    encoder_weights: Literal["imagenet"] | None = None
+    encoder_weights: Literal["lite2", "imagenet"] | None = "lite2"
     start_from: Path | None = None
     loss: Literal["dice-ce", "dice"] = "dice-ce"
     learning_rate: Annotated[float, Field(gt=0)] = 5e-4

@@ -14,6 +14,7 @@ from training.config import FitConfig
 from training.data import LabelledScan
 from training.loading import FoldData
 from training.losses import LOSSES
+from training.pretrained import read_lite2, start_from_lite2
 from utils import dice_score
 
 VALIDATION_THRESHOLD = 0.5
@@ -25,7 +26,7 @@ class FoldModule(L.LightningModule):
     def __init__(self, config: FitConfig) -> None:
         super().__init__()
         self.config = config
-        self.network = build_unet(config.encoder_weights).to(memory_format=torch.channels_last)
+        self.network = _start(config.encoder_weights).to(memory_format=torch.channels_last)
         self.loss = LOSSES[config.loss]
 
     def training_step(self, batch: tuple[torch.Tensor, torch.Tensor], _: int) -> torch.Tensor:
@@ -64,6 +65,14 @@ class FoldModule(L.LightningModule):
             cycle_momentum=False,
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def _start(encoder_weights: str | None) -> nn.Module:
+    if encoder_weights != "lite2":
+        return build_unet(encoder_weights)
+    network = build_unet()
+    start_from_lite2(network.encoder, read_lite2())
+    return network
 
 
 class BatchStatistics(Callback):
