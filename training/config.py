@@ -17,10 +17,10 @@ class FitConfig(BaseModel):
 
     fold: Annotated[int, Field(ge=0)]
     seed: int = 0
-    epochs: Annotated[int, Field(ge=1)] = 36
+    epochs: Annotated[int, Field(ge=1)] = 32
 
     input_scale: Annotated[float, Field(gt=0, le=4)] = 0.72
-    crop_size: tuple[int, int] = (384, 288)
+    crop_size: tuple[int, int] = (320, 288)
     augmentation: bool = True
     vertical_flips: Annotated[float, Field(ge=0, le=1)] = 0.0
 
@@ -37,8 +37,8 @@ class FitConfig(BaseModel):
     ema_decay: Annotated[float, Field(gt=0, lt=1)] = 0.99
 
     precision: Literal["auto", "32-true", "bf16-mixed"] = "auto"
-    validate_every: Annotated[int, Field(ge=1)] = 5
-    checkpoint_every: Annotated[int, Field(ge=1)] = 5
+    validate_every: Annotated[int, Field(ge=1)] = 8
+    checkpoint_every: Annotated[int, Field(ge=1)] = 4
     workers: Annotated[int, Field(ge=0)] = 0
 
     @field_validator("crop_size")

@@ -88,7 +88,7 @@ def _grow_block(grown: State, lite2: State, target: str, source: str) -> None:
 
 
 def _grow_convolution(grown: torch.Tensor, kernels: torch.Tensor) -> None:
-    """Write kernels (o, i, k, k) into wider ones (O, I, k, k): the first o outputs see the first i inputs alone."""
+    """Write kernels (o, i, k, k) into wider ones (O, I, k, k): their outputs see their own inputs alone."""
     outputs, inputs = kernels.shape[:2]
     grown[:outputs] = 0
     grown[:outputs, :inputs] = kernels
