@@ -56,6 +56,7 @@ def start_from_lite2(encoder: nn.Module, lite2: State) -> None:
         _open_gate(grown, f"_blocks.{target}.")
         if not is_there:
             grown[f"_blocks.{target}._bn2.weight"].zero_()
+            grown[f"_blocks.{target}._bn2.bias"].zero_()
     encoder.load_state_dict(grown)
 
 
