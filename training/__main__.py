@@ -84,7 +84,11 @@ def fit(
     ] = None,
     epochs: Annotated[int | None, typer.Option(help="How many epochs.")] = None,
     encoder_weights: Annotated[
-        str | None, typer.Option(help="'imagenet', downloaded; by default none.")
+        str | None,
+        typer.Option(
+            help="What the encoder starts from: 'lite2' (the default; a package ships it), 'imagenet' (b3's own, "
+            "downloaded) or 'none'."
+        ),
     ] = None,
 ) -> None:
     """Train one fold; a run is a folder with its configuration, metrics, curves, checkpoints and weights."""

@@ -41,6 +41,11 @@ class FitConfig(BaseModel):
     checkpoint_every: Annotated[int, Field(ge=1)] = 4
     workers: Annotated[int, Field(ge=0)] = 0
 
+    @field_validator("encoder_weights", mode="before")
+    @classmethod
+    def _none_by_name(cls, encoder_weights: object) -> object:
+        return None if encoder_weights == "none" else encoder_weights
+
     @field_validator("crop_size")
     @classmethod
     def _multiple_of_32(cls, crop_size: tuple[int, int]) -> tuple[int, int]:

@@ -71,7 +71,7 @@ def _start(encoder_weights: str | None) -> nn.Module:
     if encoder_weights != "lite2":
         return build_unet(encoder_weights)
     network = build_unet()
-    start_from_lite2(network.encoder, read_lite2())
+    start_from_lite2(network.get_submodule("encoder"), read_lite2())
     return network
 
 

@@ -24,7 +24,7 @@ class ScaledReLU6(nn.Module):
 @pytest.fixture(scope="module")
 def encoder() -> nn.Module:
     torch.manual_seed(0)
-    encoder: nn.Module = build_unet().encoder
+    encoder = build_unet().get_submodule("encoder")
     start_from_lite2(encoder, read_lite2())
     return encoder.eval()
 
@@ -62,9 +62,13 @@ def test_a_grown_encoder_computes_the_features_of_lite2(encoder: nn.Module) -> N
 
 def test_the_network_of_a_run_starts_from_it(encoder: nn.Module) -> None:
     torch.manual_seed(0)
-    started = FoldModule(FitConfig(fold=0)).network.encoder.state_dict()
+    started = FoldModule(FitConfig(fold=0)).network.get_submodule("encoder").state_dict()
     torch.manual_seed(0)
-    at_random = FoldModule(FitConfig(fold=0, encoder_weights=None)).network.encoder.state_dict()
+    at_random = (
+        FoldModule(FitConfig.model_validate({"fold": 0, "encoder_weights": "none"}))
+        .network.get_submodule("encoder")
+        .state_dict()
+    )
     kernels = "_blocks.8._expand_conv.weight"
     assert torch.equal(started[kernels], encoder.state_dict()[kernels])
     assert not torch.equal(started[kernels], at_random[kernels])
