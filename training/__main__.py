@@ -86,8 +86,8 @@ def fit(
     encoder_weights: Annotated[
         str | None,
         typer.Option(
-            help="What the encoder starts from: 'lite2' (the default; a package ships it), 'imagenet' (b3's own, "
-            "downloaded) or 'none'."
+            help="What the encoder starts from: 'lite2' (the default, which a package ships), 'imagenet' "
+            "(b3's own, downloaded) or 'none'."
         ),
     ] = None,
 ) -> None:
