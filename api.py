@@ -12,8 +12,10 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 import anyio
+import numpy as np
+import numpy.typing as npt
 import uvicorn
-from fastapi import Depends, FastAPI, Request, Response
+from fastapi import Depends, FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from loguru import logger
@@ -23,6 +25,7 @@ from starlette.exceptions import HTTPException
 
 from inference import __version__
 from inference.deadline import Deadline
+from inference.disagreement import draw_spread
 from inference.engines.cores import usable_cores
 from inference.ensemble import Ensemble, Prediction, load_ensemble
 from inference.errors import SegmentationError, SettingsError
@@ -105,9 +108,14 @@ class Service:
             return await anyio.to_thread.run_sync(decode_request, content, limiter=self.codecs)
         return await anyio.to_thread.run_sync(decode_image, content, limiter=self.codecs)
 
-    async def encode(self, prediction: Prediction) -> str:
-        """Encode a mask as base64 PNG."""
-        return await anyio.to_thread.run_sync(encode_request, prediction.mask, limiter=self.codecs)
+    async def encode(self, picture: npt.NDArray[np.uint8]) -> str:
+        """Encode a mask or map as base64 PNG."""
+        return await anyio.to_thread.run_sync(encode_request, picture, limiter=self.codecs)
+
+    async def encode_uncertainty(self, prediction: Prediction) -> str:
+        """Encode the spread of the folds' probabilities as base64 PNG."""
+        spread = await anyio.to_thread.run_sync(prediction.uncertainty_map, limiter=self.codecs)
+        return await self.encode(draw_spread(spread))
 
     @contextmanager
     def admit(self) -> Iterator[None]:
@@ -256,18 +264,24 @@ async def predict(
     """Answer the mask of a scan; the header `X-Views-Used` says which views it is the mean of."""
     prediction = await service.segment(scan, _deadline(request, service))
     _note(prediction, request, response)
-    return TumorPredictResponseDto(img=await service.encode(prediction))
+    return TumorPredictResponseDto(img=await service.encode(prediction.mask))
 
 
 async def analyze(
-    scan: ScanDependency, request: Request, response: Response, service: ServiceDependency
+    scan: ScanDependency,
+    request: Request,
+    response: Response,
+    service: ServiceDependency,
+    uncertainty: Annotated[bool, Query(description="Whether to answer the map of the folds' spread")] = False,
 ) -> AnalyzeResponse:
-    """Answer the mask of a scan, its lesions, and how probable it is that there is tumour at all."""
+    """Answer the mask of a scan, its lesions, how probable tumour is at all, and how far the folds agree."""
     started = time.perf_counter()
     prediction = await service.segment(scan, _deadline(request, service))
     segmented = time.perf_counter()
-    img = await service.encode(prediction)
+    img = await service.encode(prediction.mask)
     lesions = await anyio.to_thread.run_sync(prediction.lesions)
+    disagreement = await anyio.to_thread.run_sync(prediction.disagreement)
+    uncertainty_map = await service.encode_uncertainty(prediction) if uncertainty else None
     _note(prediction, request, response)
     assert service.ensemble is not None
     timings = prediction.timings_ms | {
@@ -281,6 +295,8 @@ async def analyze(
         tumor_area_px=prediction.tumor_area_px,
         tumor_fraction=prediction.tumor_area_px / prediction.mask[..., 0].size,
         lesions=lesions,
+        disagreement=None if disagreement is None else round(disagreement, 4),
+        uncertainty_map=uncertainty_map,
         views=list(prediction.views),
         model=ModelIdentity.model_validate(service.ensemble.identity()),
         timings_ms={name: round(value, 1) for name, value in timings.items()},

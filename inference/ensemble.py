@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from inference.deadline import Deadline
+from inference.disagreement import FoldMaps, mask_disagreement, spread_map
 from inference.engines import Engine, open_engine
 from inference.ensemble_file import read_folds
-from inference.findings import Classifier, Lesion, Mask, cut_mask, find_lesions
+from inference.findings import Classifier, Lesion, Mask, decide, find_lesions
 from inference.preparation import FloatMap, to_grey
 from inference.settings import Settings
 from inference.tta import flip
@@ -31,6 +32,8 @@ class Prediction:
     tumor_probability: float
     views: tuple[str, ...]  # those that every fold had time for
     timings_ms: dict[str, float]
+    fold_maps: FoldMaps
+    threshold: float
 
     @property
     def tumor_detected(self) -> bool:
@@ -45,6 +48,14 @@ class Prediction:
     def lesions(self) -> list[Lesion]:
         """Return the mask's connected regions, the largest first."""
         return find_lesions(self.mask, self.probability_map)
+
+    def disagreement(self) -> float | None:
+        """Return one less the mean Dice between the folds' own masks, 0..1; None of a single fold."""
+        return mask_disagreement(self.fold_maps.restored(), self.threshold)
+
+    def uncertainty_map(self) -> FloatMap:
+        """Return the standard deviation of the folds' probabilities, (H, W) float32 in 0..0.5."""
+        return spread_map(self.fold_maps.restored())
 
 
 class Ensemble:
@@ -62,6 +73,7 @@ class Ensemble:
         tta_ops: Sequence[str],
         threshold: float,
         classifier: Classifier | None = None,
+        blank_below: float = 0,
         passes: Executor | None = None,
     ) -> None:
         self.folds = tuple(folds)
@@ -69,6 +81,7 @@ class Ensemble:
         self.tta_ops = tuple(sorted(tta_ops, key=lambda op: op != "identity"))
         self.threshold = threshold
         self.classifier = classifier
+        self.blank_below = blank_below
         self._passes = passes or ThreadPoolExecutor(engine.parallel_passes, thread_name_prefix="pass")
 
     def predict(self, scan: Scan, deadline: Deadline | None = None) -> Prediction:
@@ -77,14 +90,24 @@ class Ensemble:
         With a deadline, views beyond the first are left out where there is no time for them.
         """
         started = time.perf_counter()
-        probability_map, views = self._infer(scan, self.tta_ops, deadline or Deadline())
+        probability_map, views, fold_maps = self._infer(scan, self.tta_ops, deadline or Deadline())
         inferred = time.perf_counter()
-        mask = cut_mask(probability_map, self.threshold)
+        mask, probability = decide(
+            probability_map,
+            threshold=self.threshold,
+            classifier=self.classifier,
+            blank_below=self.blank_below,
+        )
         validate_segmentation(scan, mask)
-        probability = self._tumor_probability(probability_map)
         timings = {"infer": inferred - started, "find": time.perf_counter() - inferred}
         return Prediction(
-            mask, probability_map, probability, views, {k: 1000 * v for k, v in timings.items()}
+            mask,
+            probability_map,
+            probability,
+            views,
+            {k: 1000 * v for k, v in timings.items()},
+            fold_maps,
+            self.threshold,
         )
 
     def probability_map(self, scan: Scan, tta_ops: tuple[str, ...] | None = None) -> FloatMap:
@@ -105,13 +128,15 @@ class Ensemble:
             "engine": self.engine.name,
             "tta_ops": list(self.tta_ops),
             "threshold": self.threshold,
+            "blank_below": self.blank_below,
         }
 
     def _infer(
         self, scan: Scan, tta_ops: tuple[str, ...], deadline: Deadline
-    ) -> tuple[FloatMap, tuple[str, ...]]:
-        """Return the mean map (H, W) and the views that it is the mean of."""
+    ) -> tuple[FloatMap, tuple[str, ...], FoldMaps]:
+        """Return the mean map (H, W), the views that it is the mean of, and the folds' own maps."""
         grey = to_grey(scan)  # (H, W)
+        size = (grey.shape[0], grey.shape[1])
         preparations = [fold.metadata.preparation for fold in self.folds]
         prepared = {preparation: preparation.prepare(grey) for preparation in preparations}
         width = self.engine.views_per_pass
@@ -133,10 +158,11 @@ class Ensemble:
             if len(of_folds) == len(self.folds):
                 views += ops
                 sums = [so_far + of_fold for so_far, of_fold in zip(sums, of_folds, strict=True)]
-        total = np.zeros(grey.shape, dtype=np.float32)
+        total = np.zeros(size, dtype=np.float32)
         for preparation, over_views in zip(preparations, sums, strict=True):
-            total += preparation.restore(over_views, (grey.shape[0], grey.shape[1]))  # (H, W)
-        return total / np.float32(len(self.folds) * len(views)), tuple(views)
+            total += preparation.restore(over_views, size)  # (H, W)
+        fold_maps = FoldMaps(tuple(sums), len(views), tuple(preparations), size)
+        return total / np.float32(len(self.folds) * len(views)), tuple(views), fold_maps
 
     def _pass(
         self, fold: int, prepared: FloatMap, ops: tuple[str, ...], deadline: Deadline, must: bool
@@ -150,11 +176,6 @@ class Ensemble:
         unflipped = [flip(view, op) for view, op in zip(maps, ops, strict=True)]
         return np.asarray(np.sum(unflipped, axis=0, dtype=np.float32))
 
-    def _tumor_probability(self, probability_map: FloatMap) -> float:
-        if self.classifier is None:
-            return float(probability_map.max())
-        return self.classifier.probability(probability_map)
-
 
 def load_ensemble(settings: Settings) -> Ensemble:
     """Load the folds that the settings name: W&B artifacts, or those that `ensemble.json` lists.
@@ -163,7 +184,12 @@ def load_ensemble(settings: Settings) -> Ensemble:
     """
     folds, listed = read_folds(settings)
     return build_ensemble(
-        folds, settings, tta_ops=listed.tta_ops, threshold=listed.threshold, classifier=listed.classifier
+        folds,
+        settings,
+        tta_ops=listed.tta_ops,
+        threshold=listed.threshold,
+        classifier=listed.classifier,
+        blank_below=listed.blank_below,
     )
 
 
@@ -174,8 +200,12 @@ def build_ensemble(
     tta_ops: tuple[str, ...],
     threshold: float,
     classifier: Classifier | None = None,
+    blank_below: float = 0,
 ) -> Ensemble:
-    """Load folds into an engine; `TTA`, `TTA_OPS` and `PRED_THRESHOLD` override what they come with."""
+    """Load folds into an engine.
+
+    `TTA`, `TTA_OPS`, `PRED_THRESHOLD` and `BLANK_BELOW` override what they come with.
+    """
     ops = (settings.tta_ops or tta_ops) if settings.tta else ("identity",)
     return Ensemble(
         folds,
@@ -183,4 +213,5 @@ def build_ensemble(
         tta_ops=ops,
         threshold=settings.pred_threshold or threshold,
         classifier=classifier,
+        blank_below=blank_below if settings.blank_below is None else settings.blank_below,
     )

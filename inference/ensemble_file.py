@@ -1,5 +1,6 @@
 """`ensemble.json`: which folds are served, and what was chosen for them together."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -38,6 +39,7 @@ class EnsembleFile(BaseModel):
     tta_ops: tuple[str, ...] = tuple(FLIPS)
     threshold: Annotated[float, Field(gt=0, lt=1)] = 0.5
     classifier: Classifier | None = None
+    blank_below: Annotated[float, Field(ge=0, lt=1)] = 0
 
 
 def read_folds(settings: Settings) -> tuple[list[FoldFile], EnsembleFile]:
@@ -64,9 +66,25 @@ def read_listed_folds(models_dir: Path, listed: EnsembleFile) -> list[FoldFile]:
 
 def read_ensemble_file(models_dir: Path) -> EnsembleFile:
     """Read `ensemble.json`; raises `WeightsError` where it is missing or malformed."""
-    path = models_dir / ENSEMBLE_FILE
+    return _parse(models_dir / ENSEMBLE_FILE, ())
+
+
+def read_uncalibrated_file(models_dir: Path) -> EnsembleFile:
+    """Read `ensemble.json` but for what `calibrate` chooses anew, be that of an earlier version."""
+    return _parse(models_dir / ENSEMBLE_FILE, ("classifier", "blank_below"))
+
+
+def write_ensemble_file(listed: EnsembleFile, models_dir: Path) -> None:
+    """Write `ensemble.json`."""
+    (models_dir / ENSEMBLE_FILE).write_text(listed.model_dump_json(indent=1) + "\n")
+
+
+def _parse(path: Path, left_out: Sequence[str]) -> EnsembleFile:
     try:
-        return EnsembleFile.model_validate_json(path.read_text())
+        content = json.loads(path.read_text())
+        if isinstance(content, dict):
+            content = {name: value for name, value in content.items() if name not in left_out}
+        return EnsembleFile.model_validate_json(json.dumps(content))
     except OSError:
         raise WeightsError(
             f"{path} is missing: set MODELS_DIR to a folder that `uv run python -m training export` made, "
@@ -75,12 +93,10 @@ def read_ensemble_file(models_dir: Path) -> EnsembleFile:
     except ValidationError as error:
         fault = error.errors()[0]
         where = ".".join(str(part) for part in fault["loc"]) or "the file"
-        raise WeightsError(f"{path} cannot be read: {where}: {fault['msg']}") from None
-
-
-def write_ensemble_file(listed: EnsembleFile, models_dir: Path) -> None:
-    """Write `ensemble.json`."""
-    (models_dir / ENSEMBLE_FILE).write_text(listed.model_dump_json(indent=1) + "\n")
+        reason = fault["msg"].removeprefix("Value error, ")
+        raise WeightsError(f"{path} cannot be read: {where}: {reason}") from None
+    except ValueError as error:
+        raise WeightsError(f"{path} cannot be read: it is no JSON ({error})") from None
 
 
 def _common_views(folds: Sequence[FoldFile]) -> tuple[str, ...]:

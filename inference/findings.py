@@ -1,15 +1,18 @@
 """What a probability map says: the mask, its lesions, and whether there is tumour at all."""
 
-from typing import Annotated
-
 import cv2
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, field_validator
 
 from inference.preparation import FloatMap
 
 Mask = npt.NDArray[np.uint8]
+
+FEATURES = ("surest_region", "surest_core", "log_sure_regions")
+"""What the classifier looks at, by name: `ensemble.json` has a weight for each."""
+
+REGION_LEVEL, CORE_LEVEL, SURE = 0.1, 0.5, 0.7
 
 
 class Lesion(BaseModel):
@@ -27,8 +30,18 @@ class Classifier(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    weights: Annotated[tuple[float, ...], Field(min_length=3, max_length=3)]
+    weights: dict[str, float]
     intercept: float
+
+    @field_validator("weights", mode="before")
+    @classmethod
+    def _weights_of_these_features(cls, weights: object) -> object:
+        if not isinstance(weights, dict) or set(weights) != set(FEATURES):
+            raise ValueError(
+                f"the classifier is another version's, and not one of {len(FEATURES)} features "
+                f"({', '.join(FEATURES)}): run `python -m training calibrate` again, or restore the file"
+            )
+        return weights
 
     def probability(self, probability_map: FloatMap) -> float:
         """Return the probability 0..1 that the scan shows tumour anywhere."""
@@ -36,20 +49,48 @@ class Classifier(BaseModel):
 
     def probability_of(self, features: npt.NDArray[np.float64]) -> float:
         """Return the probability 0..1 for the features (3,) of a map."""
-        score = float(np.dot(self.weights, features)) + self.intercept
+        score = float(np.dot([self.weights[name] for name in FEATURES], features)) + self.intercept
         return float(1 / (1 + np.exp(-np.clip(score, -50, 50))))
 
 
 def map_features(probability_map: FloatMap) -> npt.NDArray[np.float64]:
-    """Return what the classifier looks at in a map (H, W), as (3,) float64.
+    """Return what the classifier looks at in a map (H, W), `FEATURES` as (3,) float64.
 
-    The logarithm of one plus the map's sum (an expected tumour area in pixels), the same over
-    pixels of at least one half, and the mean of the map's 50 highest pixels.
+    The map is seen as regions, each of which is surer or less sure to be a lesion by the mean
+    probability of its pixels: the surest of those cut at a low level, the surest of those cut at
+    one half, and the logarithm of one plus the number of sure ones. How large a region is counts
+    for nothing: organs are.
     """
-    values = probability_map.ravel()
-    highest = np.partition(values, -50)[-50:]
-    confident = values[values >= 0.5]
-    return np.array([np.log1p(values.sum()), np.log1p(confident.sum()), highest.mean()], dtype=np.float64)
+    wide, narrow = (_region_means(probability_map, level) for level in (REGION_LEVEL, CORE_LEVEL))
+    sure = np.count_nonzero(wide >= SURE)
+    return np.array([wide.max(initial=0), narrow.max(initial=0), np.log1p(sure)], dtype=np.float64)
+
+
+def _region_means(probability_map: FloatMap, level: float) -> npt.NDArray[np.float64]:
+    """Return the mean probability of every connected region of pixels of at least `level`."""
+    _, labels = cv2.connectedComponents((probability_map >= level).astype(np.uint8), connectivity=8)
+    inside = labels > 0
+    regions = labels[inside]
+    sums = np.bincount(regions, weights=probability_map[inside])[1:]
+    return np.asarray(sums / np.bincount(regions)[1:])
+
+
+def decide(
+    probability_map: FloatMap,
+    *,
+    threshold: float,
+    classifier: Classifier | None = None,
+    blank_below: float = 0,
+) -> tuple[Mask, float]:
+    """Return the mask (H, W, 3) of a map (H, W), and the probability of tumour anywhere in the scan.
+
+    That probability is the classifier's, or without one the highest of the map; where it is below
+    `blank_below`, the mask is black.
+    """
+    highest = float(probability_map.max())
+    probability = highest if classifier is None else classifier.probability(probability_map)
+    mask = cut_mask(probability_map, threshold)
+    return (np.zeros_like(mask) if probability < blank_below else mask), probability
 
 
 def cut_mask(probability_map: FloatMap, threshold: float) -> Mask:

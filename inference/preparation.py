@@ -59,7 +59,7 @@ class Preparation(BaseModel):
     def prepare(self, grey: GreyScan) -> FloatMap:
         """Resize, normalise and pad a grey scan (H, W) uint8 to the network's input (h, w) float32."""
         resized = resize(grey.astype(np.float32), self.resized_size(_size(grey)))  # (h', w')
-        normalised = self._normalise(resized)
+        normalised = self.normalise(resized)
         return self._pad(normalised, self.padded_size(_size(grey)))  # (h, w)
 
     def restore(self, probability_map: FloatMap, scan_size: tuple[int, int]) -> FloatMap:
@@ -67,7 +67,8 @@ class Preparation(BaseModel):
         height, width = self.resized_size(scan_size)
         return resize(probability_map[:height, :width], scan_size)  # (H, W)
 
-    def _normalise(self, resized: FloatMap) -> FloatMap:
+    def normalise(self, resized: FloatMap) -> FloatMap:
+        """Map a resized grey scan (h, w), float32 in 0..255, to what the network sees, 0..1."""
         if self.normalisation == "uptake":
             return 1 - resized / np.float32(255)
         darkest, brightest = float(resized.min()), float(resized.max())

@@ -34,6 +34,7 @@ class Settings(BaseSettings):
     tta: bool = True
     tta_ops: Names | None = None
     pred_threshold: Annotated[float, Field(gt=0, lt=1)] | None = None
+    blank_below: Annotated[float, Field(ge=0, lt=1)] | None = None
 
     deadline_s: Annotated[float, Field(gt=0)] = 8
     max_queue: Annotated[int, Field(ge=1)] = 64

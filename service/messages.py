@@ -27,13 +27,26 @@ class ModelIdentity(BaseModel):
     folds: list[dict[str, str]]
     engine: str
     tta_ops: list[str]
-    threshold: float
+    threshold: Annotated[float, Field(description="From which probability on a pixel is tumour")]
+    blank_below: Annotated[
+        float,
+        Field(
+            description="Below which tumor_probability a whole mask is black; 0 leaves every mask as it is"
+        ),
+    ]
 
 
 class AnalyzeResponse(BaseModel):
     """Mask, classification and lesions of a scan; places and areas are in pixels of the scan."""
 
-    img: Annotated[str, Field(description="PNG of the scan's size as base64: white is tumour, black is not")]
+    img: Annotated[
+        str,
+        Field(
+            description="PNG of the scan's size as base64: white is tumour, black is not. All black where "
+            "tumor_probability is below the model's blank_below: the scan as a whole is then so probably "
+            "free of tumour that single marked pixels are more likely wrong than right"
+        ),
+    ]
     tumor_detected: Annotated[bool, Field(description="Whether tumor_probability is at least one half")]
     tumor_probability: Annotated[
         float, Field(ge=0, le=1, description="Probability of tumour anywhere in the scan")
@@ -43,6 +56,22 @@ class AnalyzeResponse(BaseModel):
         float, Field(ge=0, le=1, description="Share of the scan's pixels that are tumour")
     ]
     lesions: Annotated[list[Lesion], Field(description="The mask's connected regions, the largest first")]
+    disagreement: Annotated[
+        float | None,
+        Field(
+            ge=0,
+            le=1,
+            description="One less the mean Dice between the masks that the folds would give alone, over all "
+            "pairs of folds: 0 is full agreement, 1 is none. Null where a single fold answers",
+        ),
+    ]
+    uncertainty_map: Annotated[
+        str | None,
+        Field(
+            description="Only with ?uncertainty=true: PNG of the scan's size as base64, the standard "
+            "deviation of the folds' probabilities at each pixel; 0 is none, 255 the most possible, one half"
+        ),
+    ] = None
     views: Annotated[
         list[str], Field(description="The views that the mask is the mean of: fewer where time was short")
     ]

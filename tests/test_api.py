@@ -104,6 +104,23 @@ def test_analyze_finds_what_predict_masks(server: Server, phantom: Phantom) -> N
         assert answer["model"]["threshold"] <= lesion["mean_probability"] <= 1
 
 
+def test_analyze_says_how_far_the_folds_agree_and_shows_where_when_asked(
+    server: Server, phantom: Phantom
+) -> None:
+    scan = {"img": as_base64(file_bytes(phantom.grey))}
+    plain, shown = (server.post(path, json=scan).json() for path in ("/analyze", "/analyze?uncertainty=true"))
+    prediction = load_ensemble(plain_settings()).predict(phantom.grey)
+    assert (
+        plain["disagreement"] == shown["disagreement"] == pytest.approx(prediction.disagreement(), abs=1e-4)
+    )
+    assert plain["uncertainty_map"] is None
+    drawn = decode_request(shown["uncertainty_map"])[..., 0]  # (H, W)
+    np.testing.assert_allclose(drawn / 510, prediction.uncertainty_map(), atol=0.5 / 510 + 1e-6)
+    assert drawn.any()
+    refused = server.post("/analyze?uncertainty=perhaps", json=scan)
+    assert (refused.status_code, refused.headers["content-type"]) == (422, "application/problem+json")
+
+
 @pytest.mark.parametrize("path", ["/predict", "/analyze"])
 @pytest.mark.parametrize("content_type", [None, "application/x-www-form-urlencoded", "text/plain"])
 def test_a_file_or_json_of_any_content_type_is_a_scan(

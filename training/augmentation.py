@@ -10,10 +10,19 @@ import numpy as np
 import numpy.typing as npt
 
 from inference.preparation import GreyScan
+from training.config import FitConfig
 
 NO_UPTAKE = 255
 
 SoftLabel = npt.NDArray[np.uint8]
+
+
+def choose_augmentation(config: FitConfig) -> A.Compose:
+    """Build the pipeline that a run's configuration names."""
+    if not config.augmentation:
+        return build_crop(config.crop_size)
+    build = build_original_augmentation if config.augmentations == "original" else build_augmentation
+    return build(config.crop_size, vertical_flips=config.vertical_flips)
 
 
 def build_augmentation(crop_size: tuple[int, int], *, vertical_flips: float = 0.0) -> A.Compose:
@@ -43,6 +52,24 @@ def build_augmentation(crop_size: tuple[int, int], *, vertical_flips: float = 0.
             A.GaussianBlur(sigma_limit=(0.3, 0.9), blur_limit=0, p=0.15),
             A.GaussNoise(std_range=(0.01, 0.04), p=0.2),
             A.SaltAndPepper(amount=(0.001, 0.01), p=0.1),
+        ]
+    )
+
+
+def build_original_augmentation(crop_size: tuple[int, int], *, vertical_flips: float = 0.5) -> A.Compose:
+    """Build what the original system is documented to have done; images and masks as above.
+
+    The kinds of change are its own, their strengths and shares are not documented.
+    """
+    return A.Compose(
+        [
+            A.HorizontalFlip(p=0.5),
+            A.VerticalFlip(p=vertical_flips),
+            build_crop(crop_size),
+            A.RandomBrightnessContrast(brightness_limit=0.2, contrast_limit=0.2, p=0.5),
+            A.GaussianBlur(sigma_limit=(0.5, 2.0), blur_limit=0, p=0.2),
+            A.GaussNoise(std_range=(0.02, 0.08), p=0.2),
+            A.SaltAndPepper(amount=(0.005, 0.02), p=0.2),
         ]
     )
 

@@ -10,6 +10,7 @@ from inference.errors import SettingsError
 from inference.settings import Settings
 from training.evaluation import ScanScore, Summary, evaluate, summarize
 from training.folds import Split
+from training.statistics import compare_pairs
 
 ENGINES = (("torch", "f32"), ("openvino", "f32"), ("openvino", "bf16"), ("openvino", "int8"))
 
@@ -69,7 +70,6 @@ def compare(
 
 
 def _against(reference: Sequence[ScanScore], scores: Sequence[ScanScore], variant: Variant) -> Comparison:
-    pairs = [(a.dice, b.dice) for a, b in zip(reference, scores, strict=True)]
-    differences = np.array([b - a for a, b in pairs if a is not None and b is not None])
-    error = differences.std(ddof=1) / np.sqrt(len(differences)) if len(differences) > 1 else np.nan
-    return Comparison(variant, summarize(scores), float(differences.mean()), float(error))
+    first, second = (np.array([s.dice for s in each if s.dice is not None]) for each in (reference, scores))
+    difference = compare_pairs(first, second)
+    return Comparison(variant, summarize(scores), difference.mean.value, difference.error)

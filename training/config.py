@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from inference.preparation import PAD_MULTIPLE, Preparation
 
@@ -19,9 +19,13 @@ class FitConfig(BaseModel):
     seed: int = 0
     epochs: Annotated[int, Field(ge=1)] = 32
 
-    input_scale: Annotated[float, Field(gt=0, le=4)] = 0.72
+    input_scale: Annotated[float, Field(gt=0, le=4)] | None = 0.72
+    input_size: tuple[int, int] | None = None
+    normalisation: Literal["uptake", "minmax"] = "uptake"
+    grown_labels: bool = False
     crop_size: tuple[int, int] = (320, 288)
     augmentation: bool = True
+    augmentations: Literal["default", "original"] = "default"
     vertical_flips: Annotated[float, Field(ge=0, le=1)] = 0.0
 
     patients_per_batch: Annotated[int, Field(ge=1)] = 5
@@ -33,8 +37,9 @@ class FitConfig(BaseModel):
     loss: Literal["dice-ce", "dice"] = "dice-ce"
     learning_rate: Annotated[float, Field(gt=0)] = 5e-4
     weight_decay: Annotated[float, Field(ge=0)] = 1e-2
+    schedule: Literal["one-cycle", "cosine"] = "one-cycle"
     warmup_share: Annotated[float, Field(gt=0, lt=1)] = 0.15
-    ema_decay: Annotated[float, Field(gt=0, lt=1)] = 0.99
+    ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.99
 
     precision: Literal["auto", "32-true", "bf16-mixed"] = "auto"
     validate_every: Annotated[int, Field(ge=1)] = 8
@@ -53,10 +58,18 @@ class FitConfig(BaseModel):
             raise ValueError(f"both sides must be multiples of {PAD_MULTIPLE}")
         return crop_size
 
+    @model_validator(mode="after")
+    def _one_kind_of_resize(self) -> "FitConfig":
+        if (self.input_scale is None) == (self.input_size is None):
+            raise ValueError("give either input_scale or input_size, and set the other to none")
+        return self
+
     @property
     def preparation(self) -> Preparation:
         """Return the preparation that scans of this run get, in training as in serving."""
-        return Preparation(input_scale=self.input_scale)
+        return Preparation(
+            input_scale=self.input_scale, input_size=self.input_size, normalisation=self.normalisation
+        )
 
 
 def read_config(run_dir: Path) -> FitConfig:

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
-from inference.ensemble import Ensemble, build_ensemble
+from inference.ensemble import build_ensemble
 from inference.ensemble_file import read_ensemble_file, read_listed_folds
 from inference.preparation import Preparation
 from inference.settings import Settings
 from inference.weights import FoldFile, FoldMetadata
-from training.data import DataError, LabelledScan, find_cases, read_cases
+from training.data import DataError, Label, LabelledScan, find_cases, read_cases
 from training.folds import Split
+from training.statistics import Estimate, estimate_mean, standard_error
 from utils import dice_score
 
 
@@ -32,11 +33,16 @@ class ScanScore:
 
 @dataclass(frozen=True)
 class Summary:
-    """The scores of one fold, or of all; `dice_error` is the standard error of the mean."""
+    """The scores of one fold, or of all.
+
+    `dice_error` is the standard error of the mean, `dice_interval` its 95 % bootstrap interval over
+    patients.
+    """
 
     patients: int
     mean_dice: float
     dice_error: float
+    dice_interval: Estimate
     median_dice: float
     controls: int
     false_positive_px: float
@@ -66,10 +72,13 @@ def evaluate(
             tta_ops=listed.tta_ops,
             threshold=listed.threshold,
             classifier=listed.classifier,
+            blank_below=listed.blank_below,
         )
         fold = trained_fold(fold_file.metadata, split)
         for case in split.held_out(cases, fold):
-            yield _score(alone, fold, read_cases([case])[0])
+            scan = read_cases([case])[0]
+            prediction = alone.predict(scan.grey)
+            yield score_mask(scan, fold, prediction.mask[..., 0] > 0, prediction.tumor_probability)
 
 
 def at_scale(fold: FoldFile, input_scale: float) -> FoldFile:
@@ -96,7 +105,8 @@ def summarize(scores: Iterable[ScanScore]) -> Summary:
     return Summary(
         patients=len(dice),
         mean_dice=float(dice.mean()),
-        dice_error=float(dice.std(ddof=1) / np.sqrt(len(dice))) if len(dice) > 1 else float("nan"),
+        dice_error=standard_error(dice),
+        dice_interval=estimate_mean(dice),
         median_dice=float(np.median(dice)),
         controls=len(strays),
         false_positive_px=float(strays.mean()) if len(strays) else float("nan"),
@@ -113,9 +123,8 @@ def write_scores(scores: Iterable[ScanScore], path: Path) -> None:
         writer.writerows(asdict(score) for score in scores)
 
 
-def _score(ensemble: Ensemble, fold: int, scan: LabelledScan) -> ScanScore:
-    prediction = ensemble.predict(scan.grey)
-    predicted = prediction.mask[..., 0] > 0  # (H, W)
+def score_mask(scan: LabelledScan, fold: int, predicted: Label, tumor_probability: float) -> ScanScore:
+    """Return the score of a fold's mask (H, W) bool of a scan."""
     return ScanScore(
         scan=scan.case.name,
         fold=fold,
@@ -123,5 +132,5 @@ def _score(ensemble: Ensemble, fold: int, scan: LabelledScan) -> ScanScore:
         label_px=int(scan.label.sum()),
         predicted_px=int(predicted.sum()),
         false_positive_px=int((predicted & ~scan.label).sum()),
-        tumor_probability=prediction.tumor_probability,
+        tumor_probability=tumor_probability,
     )

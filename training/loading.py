@@ -12,7 +12,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from inference.preparation import FloatMap, GreyScan, Preparation, resize
-from training.augmentation import SoftLabel, build_augmentation, build_crop, paste_lesions
+from training.augmentation import SoftLabel, choose_augmentation, paste_lesions
 from training.config import FitConfig
 from training.data import LabelledScan
 
@@ -28,31 +28,31 @@ class ResizedScan:
     soft_label: SoftLabel
 
 
-def resize_scan(scan: LabelledScan, preparation: Preparation) -> ResizedScan:
+def resize_scan(scan: LabelledScan, preparation: Preparation, *, grown_label: bool = False) -> ResizedScan:
     """Resize a scan and its label alike, by area: a label pixel keeps the share of it that is tumour.
 
     Cut at one half after scaling back up, such a label differs least from the one it came from; one
-    cut at the low resolution, or at more than zero, loses or gains a rim around every lesion.
+    cut at the low resolution, or at more than zero, loses or gains a rim around every lesion. The
+    original system did the latter: `grown_label` does as it did.
     """
     size = preparation.resized_size((scan.grey.shape[0], scan.grey.shape[1]))
-    return ResizedScan(
-        _to_bytes(resize(scan.grey.astype(np.float32), size)),
-        _to_bytes(resize(scan.label.astype(np.float32) * 255, size)),
-    )
+    share = resize(scan.label.astype(np.float32), size)  # (h, w)
+    if grown_label:
+        share = (share > 0).astype(np.float32)
+    return ResizedScan(_to_bytes(resize(scan.grey.astype(np.float32), size)), _to_bytes(share * 255))
 
 
 class TrainingScans(Dataset[tuple[torch.Tensor, torch.Tensor]]):
     """Augmented scans, each a pure function of its draw: the same at any time, in any worker."""
 
     def __init__(self, scans: list[LabelledScan], config: FitConfig) -> None:
-        self.patients = [resize_scan(s, config.preparation) for s in scans if s.case.is_patient]
-        self.controls = [resize_scan(s, config.preparation) for s in scans if not s.case.is_patient]
+        self.preparation = config.preparation
+        resized = [resize_scan(s, self.preparation, grown_label=config.grown_labels) for s in scans]
+        kinds = list(zip(resized, scans, strict=True))
+        self.patients = [small for small, scan in kinds if scan.case.is_patient]
+        self.controls = [small for small, scan in kinds if not scan.case.is_patient]
         self.lesion_paste = config.lesion_paste
-        self.augmentation = (
-            build_augmentation(config.crop_size, vertical_flips=config.vertical_flips)
-            if config.augmentation
-            else build_crop(config.crop_size)
-        )
+        self.augmentation = choose_augmentation(config)
 
     def __getitem__(self, draw: Draw) -> tuple[torch.Tensor, torch.Tensor]:
         """Return input (1, h, w) float32 and soft label (1, h, w) float32; controls follow patients."""
@@ -69,7 +69,7 @@ class TrainingScans(Dataset[tuple[torch.Tensor, torch.Tensor]]):
                 grey, soft_label = paste_lesions(grey, patient.grey, patient.soft_label, generator)
         self.augmentation.set_random_state(generator, Random(int(generator.integers(2**31))))
         augmented = self.augmentation(image=grey, mask=soft_label)
-        return to_input(augmented["image"]), _to_unit(augmented["mask"])
+        return to_input(augmented["image"], self.preparation), _to_unit(augmented["mask"])
 
 
 class BalancedSampler(Sampler[Draw]):
@@ -144,9 +144,9 @@ class FoldData(L.LightningDataModule):
         return DataLoader(range(len(self.held_out_patients)), batch_size=None)  # type: ignore[arg-type]
 
 
-def to_input(grey: GreyScan) -> torch.Tensor:
+def to_input(grey: GreyScan, preparation: Preparation) -> torch.Tensor:
     """Return the network's input (1, h, w) float32 for a padded scan at the network's resolution."""
-    return torch.from_numpy(1 - grey.astype(np.float32) / 255)[None]
+    return torch.from_numpy(preparation.normalise(grey.astype(np.float32)))[None]
 
 
 def _to_unit(soft_label: SoftLabel) -> torch.Tensor:

@@ -53,17 +53,22 @@ class FoldModule(L.LightningModule):
         return self.config.preparation.restore(probabilities, scan.label.shape)  # (H, W)
 
     def configure_optimizers(self) -> Any:
-        """Return AdamW with one cycle: a warm-up, then cosine annealing to nothing."""
+        """Return AdamW with a warm-up and cosine annealing to nothing, or with the annealing alone."""
         optimizer = torch.optim.AdamW(
             self.parameters(), lr=self.config.learning_rate, weight_decay=self.config.weight_decay
         )
-        schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer,
-            max_lr=self.config.learning_rate,
-            total_steps=int(self.trainer.estimated_stepping_batches),
-            pct_start=self.config.warmup_share,
-            cycle_momentum=False,
-        )
+        schedule: torch.optim.lr_scheduler.LRScheduler
+        steps = int(self.trainer.estimated_stepping_batches)
+        if self.config.schedule == "cosine":
+            schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=steps)
+        else:
+            schedule = torch.optim.lr_scheduler.OneCycleLR(
+                optimizer,
+                max_lr=self.config.learning_rate,
+                total_steps=steps,
+                pct_start=self.config.warmup_share,
+                cycle_momentum=False,
+            )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 

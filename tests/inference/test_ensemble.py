@@ -13,7 +13,7 @@ from inference.settings import Settings
 from inference.tta import FLIPS
 from inference.unet import build_unet
 from tests.conftest import ROOT, plain_settings
-from training.phantoms import Phantom
+from training.phantoms import Phantom, make_phantom
 from utils import dice_score, validate_segmentation
 
 MODELS = ROOT / "models"
@@ -122,6 +122,14 @@ def test_the_threshold_is_a_setting(phantom: Phantom) -> None:
     ]
     assert areas == sorted(areas, reverse=True)
     assert areas[0] > areas[2]
+
+
+def test_whether_a_mask_is_made_blank_is_a_setting(phantom: Phantom) -> None:
+    marked, blank = (load_ensemble(settings(blank_below=below)) for below in (0, 0.9999))
+    assert marked.predict(phantom.grey).tumor_area_px
+    unsure = blank.predict(make_phantom(2, lesions=0, size=(489, 400)).grey)
+    assert (unsure.tumor_area_px, unsure.lesions()) == (0, [])
+    assert blank.identity()["blank_below"] == 0.9999
 
 
 def test_tta_false_leaves_one_view() -> None:

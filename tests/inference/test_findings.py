@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
-from inference.findings import Classifier, cut_mask, find_lesions, map_features
+from inference.findings import FEATURES, Classifier, cut_mask, decide, find_lesions, map_features
 
 MAP = np.zeros((40, 60), np.float32)
 MAP[5:10, 10:20] = 0.9
@@ -33,8 +34,12 @@ def test_an_empty_mask_has_no_lesions() -> None:
     assert find_lesions(cut_mask(MAP * 0, 0.5), MAP * 0) == []
 
 
+def classifier_of(*weights: float) -> Classifier:
+    return Classifier(weights=dict(zip(FEATURES, weights, strict=True)), intercept=-4.0)
+
+
 def test_classifier_follows_its_features() -> None:
-    classifier = Classifier(weights=(0.5, 0.5, 4.0), intercept=-4.0)
+    classifier = classifier_of(4.0, 4.0, 1.0)
     blank, tumour = classifier.probability(MAP * 0), classifier.probability(MAP)
     assert blank == pytest.approx(1 / (1 + np.exp(4)))
     assert tumour > 0.9
@@ -42,7 +47,32 @@ def test_classifier_follows_its_features() -> None:
 
 
 def test_features_of_a_map() -> None:
-    total, confident, highest = map_features(MAP)
-    assert total == pytest.approx(np.log1p(50 * 0.9 + 5 * 0.6 + 0.4))
-    assert confident == pytest.approx(np.log1p(50 * 0.9 + 5 * 0.6))
-    assert highest == pytest.approx(0.9)
+    """The sure region has a wide, pale rim: its core is as sure as before, as a whole it is not."""
+    halo = np.where(MAP > 0, MAP, 0).astype(np.float32)
+    halo[0:15, 5:25] = np.maximum(halo[0:15, 5:25], 0.2)  # 300 px, of which 50 have 0.9
+    surest_region, surest_core, sure_regions = map_features(MAP)
+    assert surest_region == surest_core == pytest.approx(0.9)
+    assert sure_regions == pytest.approx(np.log(2))
+    surest_region, surest_core, sure_regions = map_features(halo)
+    assert surest_region == pytest.approx(0.6)  # the region of five pixels
+    assert surest_core == pytest.approx(0.9)
+    assert sure_regions == 0
+    assert not map_features(MAP * 0).any()
+
+
+def test_a_classifier_of_other_features_is_refused() -> None:
+    for weights in ((0.2, 0.7, 2.8), {"log_sum": 0.2, "surest_core": 0.7, "log_sure_regions": 2.8}):
+        with pytest.raises(ValidationError, match="run `python -m training calibrate` again"):
+            Classifier.model_validate({"weights": weights, "intercept": -8.3})
+
+
+def test_a_mask_is_blank_below_a_probability() -> None:
+    classifier = classifier_of(4.0, 4.0, 1.0)
+    marked, probability = decide(MAP, threshold=0.5, classifier=classifier)
+    assert marked.any()
+    for below, blank in ((probability - 1e-6, False), (probability, False), (probability + 1e-6, True)):
+        mask, same = decide(MAP, threshold=0.5, classifier=classifier, blank_below=below)
+        assert same == probability
+        assert mask.shape == marked.shape
+        assert mask.any() != blank
+    assert decide(MAP, threshold=0.5)[1] == pytest.approx(0.9)  # without a classifier

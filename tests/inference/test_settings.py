@@ -41,6 +41,7 @@ def test_artifacts_are_separated_by_commas(name: str, monkeypatch: pytest.Monkey
     [
         ("PRED_THRESHOLD", "1.5", "less than 1"),
         ("PRED_THRESHOLD", "half", "valid number"),
+        ("BLANK_BELOW", "1", "less than 1"),
         ("TTA_OPS", "identity,rotate", "different names out of identity, hflip"),
         ("TTA_OPS", "hflip,hflip", "different names"),
         ("TTA", "perhaps", "boolean"),
