@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,9 @@ from inference.settings import Settings
 DOWNLOADER = "inference.wandb_download"
 PROJECT_DIR = Path(__file__).parent.parent
 FILES_DIR = "files"
+SDK_DIR = "wandb"
 REPORT_FILE = "report.jsonl"
+SDK_FOLDERS = ("WANDB_DIR", "WANDB_CACHE_DIR", "WANDB_DATA_DIR", "WANDB_ARTIFACT_DIR")
 PROGRESS_S = 5
 MEGABYTE = 1e6
 FEW_RETRIES = {
@@ -45,7 +47,6 @@ class Download:
         self.cache = cache
         self.timeout_s = settings.wandb_timeout_s
         self.artifact: Artifact | None = None
-        self.trouble: str | None = None
         self._scratch = stack.enter_context(cache.scratch(settings.wandb_timeout_s))
         self._lines_read = 0
         self._last: dict[str, Any] = {}
@@ -67,7 +68,6 @@ class Download:
         """Say whether the process has ended; log what there is to say of it until then."""
         ended = self._process.poll() is not None
         for line in self._news():
-            self.trouble = line.get("trouble", self.trouble)
             if "found" in line:
                 self._take(Artifact.model_validate(line["found"]))
         now = time.monotonic()
@@ -115,13 +115,14 @@ class Download:
         return news
 
     def _progress(self, artifact: Artifact) -> str:
-        came = sum(path.stat().st_size for path in self._scratch.rglob("*") if path.is_file())
+        came = 0
+        for path in self._scratch.rglob("*"):
+            with suppress(OSError):  # the SDK renames what has come whole
+                came += path.stat().st_size if path.is_file() and SDK_DIR not in path.parts else 0
         return f"{min(came, artifact.size) / MEGABYTE:.1f} of {artifact.size / MEGABYTE:.1f} MB have come"
 
     def _lateness(self) -> str:
         state = self._progress(self.artifact) if self.artifact else "W&B has not answered"
-        if self.trouble:
-            state += f", the last answer was {self.trouble}"
         return (
             f"the artifact {self.name} was not downloaded within WANDB_TIMEOUT_S={self.timeout_s:g} seconds "
             f"({state}): check the network, or allow more"
@@ -146,5 +147,5 @@ def _environment(settings: Settings, scratch: Path) -> dict[str, str]:
         "WANDB_MODE": "online",
         "WANDB_SILENT": "true",
     }
-    folders = {f"WANDB_{use}_DIR": str(scratch / "wandb") for use in ("CACHE", "DATA", "ARTIFACT")}
-    return {**FEW_RETRIES, **os.environ, **own, **folders, "WANDB_DIR": str(scratch / "wandb")}
+    folders = {name: str(scratch / SDK_DIR) for name in SDK_FOLDERS}
+    return {**FEW_RETRIES, **os.environ, **own, **folders}

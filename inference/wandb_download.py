@@ -4,8 +4,7 @@ The SDK retries for minutes, and its service can keep a process from ending. A p
 ended at any time, and keeps the SDK out of the memory of the one that serves.
 
 It writes to `report.jsonl` in its scratch folder what it learns, a JSON object a line:
-`{"found": ...}` the artifact, `{"trouble": ...}` something that the SDK tries again,
-`{"done": true}` or `{"error": sentence, "unreachable": bool}` at the end.
+`{"found": ...}` the artifact, then `{"done": true}` or `{"error": sentence, "unreachable": bool}`.
 """
 
 import json
@@ -24,6 +23,7 @@ from inference.artifact_names import ArtifactName, parse_artifact_name
 from inference.engines.ranges import RANGES_SUFFIX
 from inference.weights import CHECKPOINT_SUFFIXES
 
+ATTEMPTS = 4
 KEY_PAGE = "https://wandb.ai/authorize"
 
 
@@ -39,18 +39,29 @@ class Report:
             file.write(json.dumps(what) + "\n")
 
 
-class TroubleLog(logging.Handler):
-    """Reports the HTTP statuses that the SDK's downloads are answered with and try again after."""
+class Patience(logging.Handler):
+    """Reads urllib3's log, and ends the process where a file is answered with an error again and again.
 
-    def __init__(self, report: Report) -> None:
+    The SDK tries a file 17 times over 20 minutes, and nothing that it offers makes it try less.
+    """
+
+    def __init__(self, name: ArtifactName, report: Report) -> None:
         super().__init__(logging.DEBUG)
+        self.name = name
         self.report = report
+        self.attempts = 0
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Report one line of urllib3's log, where it is about an error."""
+        """Count an answer, where the line is about one, and its status says that the server has failed."""
         status = record.args[6] if isinstance(record.args, tuple) and len(record.args) > 6 else None
-        if isinstance(status, int) and status >= 400:
-            self.report.say(trouble=f"HTTP {status}")
+        if isinstance(status, int) and status >= 500:
+            self.attempts += 1
+        if self.attempts == ATTEMPTS:
+            sentence = (
+                f"the file of the artifact {self.name} cannot be had (HTTP {status}): start again later"
+            )
+            self.report.say(error=sentence, unreachable=True)
+            end()
 
 
 class RefusalError(Exception):
@@ -204,10 +215,10 @@ def main(name: str, model_cache_dir: str, scratch_dir: str) -> None:
     scratch = Path(scratch_dir)
     end_with_parent(scratch)
     report = Report(scratch)
+    wanted = parse_artifact_name(name)
     transport = logging.getLogger("urllib3.connectionpool")
     transport.setLevel(logging.DEBUG)
-    transport.addHandler(TroubleLog(report))
-    wanted = parse_artifact_name(name)
+    transport.addHandler(Patience(wanted, report))
     try:
         fetch(wanted, ArtifactCache(Path(model_cache_dir)), scratch, report)
         report.say(done=True)
