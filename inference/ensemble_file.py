@@ -7,7 +7,7 @@ from typing import Annotated
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from inference.artifacts import download_artifacts
+from inference.artifacts import fetch_artifacts
 from inference.errors import WeightsError
 from inference.findings import Classifier
 from inference.settings import Settings
@@ -51,8 +51,18 @@ def read_folds(settings: Settings) -> tuple[list[FoldFile], EnsembleFile]:
     if not settings.model_artifacts:
         listed = read_ensemble_file(settings.models_dir)
         return read_listed_folds(settings.models_dir, listed), listed
-    folds = [read_fold(path) for path in download_artifacts(settings)]
-    entries = (FoldEntry(fold=f.metadata.fold, file=f.path.name, sha256=f.sha256) for f in folds)
+    fetched = fetch_artifacts(settings)
+    folds = [read_fold(checkpoint.path, artifact=checkpoint.artifact.name) for checkpoint in fetched]
+    entries = (
+        FoldEntry(
+            fold=fold.metadata.fold,
+            file=fold.path.name,
+            sha256=fold.sha256,
+            out_of_fold_dice=checkpoint.artifact.out_of_fold_dice,
+            out_of_fold_patients=checkpoint.artifact.out_of_fold_patients,
+        )
+        for checkpoint, fold in zip(fetched, folds, strict=True)
+    )
     threshold = float(np.mean([fold.metadata.threshold for fold in folds]))
     return folds, EnsembleFile(folds=tuple(entries), tta_ops=_common_views(folds), threshold=threshold)
 

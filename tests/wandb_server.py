@@ -120,10 +120,13 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         wandb = self.server.wandb
         kind, *parts = self._path()
-        if kind != "storage":
+        if kind == "storage":
+            content = self._stored(parts)
+        elif kind == "artifactsV2":
+            content = wandb.store.file_of_digest(parts[-2]) if self._has_key() else None
+        else:
             self._unknown()
             return
-        content = self._stored(parts)
         is_file = parts[-1] != MANIFEST_FILE
         if is_file:
             wandb.downloads.append("/".join(parts))

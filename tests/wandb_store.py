@@ -161,6 +161,11 @@ class Store:
                 return artifact
         return None
 
+    def file_of_digest(self, md5_hex: str) -> bytes | None:
+        """Return a file of any artifact by its MD5, as the SDK asks for it with its key."""
+        contents = (content for artifact in self.artifacts for content in artifact.files.values())
+        return next((c for c in contents if hashlib.md5(c).hexdigest() == md5_hex), None)
+
     def run(self, entity: str, project: str, name: str) -> StoredRun:
         """Return a run, which is made where it is new."""
         with self._lock:

@@ -10,6 +10,7 @@ from torch import nn
 
 from inference.preparation import FloatMap, GreyScan
 from inference.unet import build_unet
+from inference.weights import METADATA_KEY, FoldMetadata
 from training.config import FitConfig
 from training.data import LabelledScan
 from training.loading import FoldData
@@ -51,6 +52,15 @@ class FoldModule(L.LightningModule):
             logits = self.network(inputs.contiguous(memory_format=torch.channels_last))
         probabilities = logits.float().sigmoid()[0, 0].cpu().numpy()  # (h, w)
         return self.config.preparation.restore(probabilities, (grey.shape[0], grey.shape[1]))  # (H, W)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Say in a checkpoint how its network's scans are prepared, so that it can be served."""
+        metadata = FoldMetadata(
+            fold=self.config.fold,
+            preparation=self.config.preparation,
+            training={"config": self.config.model_dump(mode="json")},
+        )
+        checkpoint[METADATA_KEY] = metadata.model_dump_json()
 
     def configure_optimizers(self) -> Any:
         """Return AdamW with one cycle: a warm-up, then cosine annealing to nothing."""
