@@ -43,8 +43,10 @@ class EnsembleFile(BaseModel):
 def read_folds(settings: Settings) -> tuple[list[FoldFile], EnsembleFile]:
     """Identify the folds that the settings name: W&B artifacts, or those that `ensemble.json` lists.
 
-    Artifacts bring their threshold and views along in their metadata, but no classifier: the tumour
-    probability of a scan is then the highest of its map.
+    Artifacts bring their choices along: in an `ensemble.json` of their own beside the checkpoint, or
+    else, without a classifier, in the checkpoint's metadata. Folds published together have made the
+    same; of others the mean threshold holds, the views that all have in common, and no classifier:
+    the tumour probability of a scan is then the highest of its map.
 
     Raises `WeightsError` with one sentence that says what to do.
     """
@@ -63,8 +65,7 @@ def read_folds(settings: Settings) -> tuple[list[FoldFile], EnsembleFile]:
         )
         for checkpoint, fold in zip(fetched, folds, strict=True)
     )
-    threshold = float(np.mean([fold.metadata.threshold for fold in folds]))
-    return folds, EnsembleFile(folds=tuple(entries), tta_ops=_common_views(folds), threshold=threshold)
+    return folds, _in_common([_choices_of(fold) for fold in folds], tuple(entries))
 
 
 def read_listed_folds(models_dir: Path, listed: EnsembleFile) -> list[FoldFile]:
@@ -93,6 +94,19 @@ def write_ensemble_file(listed: EnsembleFile, models_dir: Path) -> None:
     (models_dir / ENSEMBLE_FILE).write_text(listed.model_dump_json(indent=1) + "\n")
 
 
-def _common_views(folds: Sequence[FoldFile]) -> tuple[str, ...]:
-    """Return the views that every fold names, in the order of the flips; at least the identity."""
-    return tuple(op for op in FLIPS if op == "identity" or all(op in f.metadata.tta_ops for f in folds))
+def _choices_of(fold: FoldFile) -> EnsembleFile:
+    """Return what was chosen for a fold's artifact."""
+    if (fold.path.parent / ENSEMBLE_FILE).exists():
+        return read_ensemble_file(fold.path.parent)
+    entry = FoldEntry(fold=fold.metadata.fold, file=fold.path.name, sha256=fold.sha256)
+    return EnsembleFile(folds=(entry,), tta_ops=fold.metadata.tta_ops, threshold=fold.metadata.threshold)
+
+
+def _in_common(choices: Sequence[EnsembleFile], entries: tuple[FoldEntry, ...]) -> EnsembleFile:
+    """Return choices for folds that were chosen for one by one; the identity is always among the views."""
+    first = choices[0]
+    if all(c.model_copy(update={"folds": first.folds}) == first for c in choices):
+        return first.model_copy(update={"folds": entries})
+    views = tuple(op for op in FLIPS if op == "identity" or all(op in c.tta_ops for c in choices))
+    threshold = float(np.mean([c.threshold for c in choices]))
+    return EnsembleFile(folds=entries, tta_ops=views, threshold=threshold)

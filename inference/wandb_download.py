@@ -21,6 +21,7 @@ from inference.artifact_cache import Artifact, ArtifactCache, ArtifactFile
 from inference.artifact_download import FILES_DIR, REPORT_FILE
 from inference.artifact_names import ArtifactName, parse_artifact_name
 from inference.engines.ranges import RANGES_SUFFIX
+from inference.ensemble_file import ENSEMBLE_FILE
 from inference.weights import CHECKPOINT_SUFFIXES
 
 ATTEMPTS = 4
@@ -89,7 +90,7 @@ def fetch(name: ArtifactName, cache: ArtifactCache, scratch: Path, report: Repor
 
 
 def choose_files(name: ArtifactName, digest: str, entries: dict[str, Any]) -> tuple[Artifact, list[str]]:
-    """Return the files of a manifest that are used, and their paths: the one checkpoint and its ranges.
+    """Return the files of a manifest that are used, and their paths: the one checkpoint, and what is its.
 
     Raises `RefusalError` where there is not exactly one checkpoint, or it lies elsewhere.
     """
@@ -100,8 +101,9 @@ def choose_files(name: ArtifactName, digest: str, entries: dict[str, Any]) -> tu
             f"the artifact {name} must hold exactly one checkpoint, but holds {found}: "
             "publish each fold as an artifact of its own"
         )
-    ranges = str(PurePosixPath(checkpoints[0]).with_suffix("")) + RANGES_SUFFIX
-    paths = [checkpoints[0], *([ranges] if ranges in entries else [])]
+    checkpoint = PurePosixPath(checkpoints[0])
+    beside = (str(checkpoint.with_suffix("")) + RANGES_SUFFIX, str(checkpoint.with_name(ENSEMBLE_FILE)))
+    paths = [checkpoints[0], *(path for path in beside if path in entries)]
     elsewhere = [path for path in paths if entries[path].ref is not None]
     if elsewhere:
         raise RefusalError(
