@@ -48,7 +48,7 @@ class Patience(logging.Handler):
 
     def __init__(self, name: ArtifactName, report: Report) -> None:
         super().__init__(logging.DEBUG)
-        self.name = name
+        self.artifact = name
         self.report = report
         self.attempts = 0
 
@@ -59,7 +59,7 @@ class Patience(logging.Handler):
             self.attempts += 1
         if self.attempts == ATTEMPTS:
             sentence = (
-                f"the file of the artifact {self.name} cannot be had (HTTP {status}): start again later"
+                f"the file of the artifact {self.artifact} cannot be had (HTTP {status}): start again later"
             )
             self.report.say(error=sentence, unreachable=True)
             end()

@@ -55,6 +55,7 @@ class WandbServer:
     def __init__(self, entity: str = ENTITY) -> None:
         self.store = Store(entity)
         self.fault = NO_FAULT
+        self.file_faults: dict[str, Fault] = {}  # by entity/project/name, in place of `fault`
         self.operations: list[str] = []  # GraphQL operations, in the order of arrival
         self.downloads: list[str] = []  # paths of the artifacts' files that were asked for
         self.unknown: list[str] = []  # requests that the server has no answer to
@@ -130,7 +131,7 @@ class _Handler(BaseHTTPRequestHandler):
         is_file = parts[-1] != MANIFEST_FILE
         if is_file:
             wandb.downloads.append("/".join(parts))
-        fault = wandb.fault if is_file and wandb.fault.concerns("files") else NO_FAULT
+        fault = self._file_fault(kind, parts) if is_file else NO_FAULT
         if content is None:
             self._answer(404, b"no such file", fault)
         else:
@@ -169,6 +170,15 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(200, b"{}", fault)
         else:
             self._unknown()
+
+    def _file_fault(self, kind: str, parts: list[str]) -> Fault:
+        wandb = self.server.wandb
+        if kind == "artifactsV2":
+            collection = "/".join(parts[1:4])
+        else:
+            collection = wandb.store.artifact(parts[1]).collection if parts[0] == "artifacts" else ""
+        fault = wandb.file_faults.get(collection, wandb.fault)
+        return fault if fault.concerns("files") else NO_FAULT
 
     def _path(self) -> list[str]:
         return [unquote(part) for part in urlsplit(self.path).path.strip("/").split("/")]
