@@ -1,4 +1,4 @@
-"""`python -m inference`: segment scans without a server."""
+"""`python -m inference`: segment scans without a server, and look after the folds."""
 
 import csv
 import sys
@@ -13,6 +13,7 @@ from rich.progress import track
 from inference.ensemble import Ensemble, load_ensemble
 from inference.errors import ScanError, SegmentationError
 from inference.export import export_converted
+from inference.listing import folds_table, list_folds
 from inference.overlay import draw_overlay
 from inference.settings import read_settings
 from utils import decode_image
@@ -71,6 +72,24 @@ def segment(
     errors.print(f"{len(scans) - failed} of {len(scans)} scans segmented: {out / FINDINGS_FILE}")
     if failed:
         raise typer.Exit(1)
+
+
+@app.command()
+def weights(
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Load each fold too, to see whether it is this network's.")
+    ] = False,
+) -> None:
+    """Show which folds the service would start with: from where, hashes, preparation, Dice."""
+    rows = list_folds(read_settings(), verify=verify)
+    Console().print(folds_table(rows))
+    faults = [row.fault for row in rows if row.fault]
+    for fault in faults:
+        errors.print(f"error: {fault}", markup=False, highlight=False, soft_wrap=True)
+    if faults:
+        raise typer.Exit(1)
+    tensors = "their tensors this network's" if verify else "their tensors not looked at (--verify)"
+    errors.print(f"{len(rows)} folds: their files are as listed, {tensors}", soft_wrap=True)
 
 
 def _scans(paths: list[Path]) -> list[Path]:

@@ -11,7 +11,10 @@ from inference.errors import WeightsError
 from inference.unet import ARCHITECTURE, build_unet
 from inference.weights import METADATA_KEY, FoldFile, FoldMetadata
 
-LIGHTNING_KEY = "pytorch-lightning_version"
+PREFIXES = ("module.", "model.", "network.")
+AVERAGES_SEEN = "n_averaged"
+"""A counter that PyTorch keeps beside averaged weights."""
+
 KEYS_SHOWN = 3
 
 State = dict[str, torch.Tensor]
@@ -37,45 +40,52 @@ def load_network(fold: FoldFile) -> torch.nn.Module:
     Raises `WeightsError` where the file holds anything but the tensors of this architecture.
     """
     if fold.is_converted:
-        raise WeightsError(f"{fold.path} was converted for OpenVINO: set ENGINE=openvino to serve it")
+        raise WeightsError(f"{fold} was converted for OpenVINO: set ENGINE=openvino to serve it")
     read = _read_safetensors if fold.path.suffix == ".safetensors" else _read_checkpoint
-    return _build(fold.path, read(fold.path))
+    return _build(fold, _without_prefixes(fold, read(fold)))
 
 
-def _read_safetensors(path: Path) -> State:
+def _read_safetensors(fold: FoldFile) -> State:
     try:
-        return safetensors.torch.load_file(path)
+        return safetensors.torch.load_file(fold.path)
     except SafetensorError as error:
-        raise WeightsError(f"{path} is no safetensors file, or is cut short ({error})") from None
+        raise WeightsError(f"{fold} is no safetensors file, or is cut short ({error})") from None
 
 
-def _read_checkpoint(path: Path) -> State:
+def _read_checkpoint(fold: FoldFile) -> State:
+    """Read a state dict, or what wraps one.
+
+    Where Lightning averaged the weights, its checkpoint has the averages for its `state_dict`.
+    """
     try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        checkpoint = torch.load(fold.path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch.load raises a different type for every kind of damage
         reason = str(error).partition("\n")[0]
         raise WeightsError(
-            f"{path} is no checkpoint of tensors alone, which is all that is loaded ({reason})"
+            f"{fold} is no checkpoint of tensors alone, which is all that is loaded ({reason})"
         ) from None
-    if isinstance(checkpoint, dict) and LIGHTNING_KEY in checkpoint:
-        raise WeightsError(
-            f"{path} is a training checkpoint, which does not say how its scans are prepared: "
-            "use the fold.safetensors that its run ends with"
-        )
     while isinstance(checkpoint, dict) and isinstance(checkpoint.get("state_dict"), dict):
         checkpoint = checkpoint["state_dict"]
     if not isinstance(checkpoint, dict) or not all(isinstance(v, torch.Tensor) for v in checkpoint.values()):
-        raise WeightsError(f"{path} holds no state dict of tensors")
-    return {_without_prefix(name): tensor for name, tensor in checkpoint.items()}
+        raise WeightsError(f"{fold} holds no state dict of tensors")
+    return checkpoint
+
+
+def _without_prefixes(fold: FoldFile, state: State) -> State:
+    """Return a state dict with the names that the tensors have in the network itself."""
+    named = {_without_prefix(name): tensor for name, tensor in state.items() if name != AVERAGES_SEEN}
+    if len(named) < len(state) - (AVERAGES_SEEN in state):
+        raise WeightsError(f"{fold} holds the tensors of several networks: save one alone")
+    return named
 
 
 def _without_prefix(name: str) -> str:
-    for prefix in ("module.", "model."):
-        name = name.removeprefix(prefix)
+    while name.startswith(PREFIXES):
+        name = name.partition(".")[2]
     return name
 
 
-def _build(path: Path, state: State) -> torch.nn.Module:
+def _build(fold: FoldFile, state: State) -> torch.nn.Module:
     network = build_unet()
     expected = network.state_dict()
     missing = sorted(expected.keys() - state.keys())
@@ -85,7 +95,7 @@ def _build(path: Path, state: State) -> torch.nn.Module:
         if names:
             shown = ", ".join(names[:KEYS_SHOWN])
             raise WeightsError(
-                f"{path} is not the weights of a {ARCHITECTURE}: it {fault} {len(names)} tensors "
+                f"{fold} is not the weights of a {ARCHITECTURE}: it {fault} {len(names)} tensors "
                 f"({shown}, ...): name another file or artifact"
             )
     network.load_state_dict(

@@ -8,7 +8,7 @@ from typing import Annotated
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from inference.artifacts import download_artifacts
+from inference.artifacts import fetch_artifacts
 from inference.errors import WeightsError
 from inference.findings import Classifier
 from inference.settings import Settings
@@ -45,18 +45,29 @@ class EnsembleFile(BaseModel):
 def read_folds(settings: Settings) -> tuple[list[FoldFile], EnsembleFile]:
     """Identify the folds that the settings name: W&B artifacts, or those that `ensemble.json` lists.
 
-    Artifacts bring their threshold and views along in their metadata, but no classifier: the tumour
-    probability of a scan is then the highest of its map.
+    Artifacts bring their choices along: in an `ensemble.json` of their own beside the checkpoint, or
+    else, without a classifier, in the checkpoint's metadata. Folds published together have made the
+    same; of others the mean threshold holds, the views that all have in common, and no classifier:
+    the tumour probability of a scan is then the highest of its map.
 
     Raises `WeightsError` with one sentence that says what to do.
     """
     if not settings.model_artifacts:
         listed = read_ensemble_file(settings.models_dir)
         return read_listed_folds(settings.models_dir, listed), listed
-    folds = [read_fold(path) for path in download_artifacts(settings)]
-    entries = (FoldEntry(fold=f.metadata.fold, file=f.path.name, sha256=f.sha256) for f in folds)
-    threshold = float(np.mean([fold.metadata.threshold for fold in folds]))
-    return folds, EnsembleFile(folds=tuple(entries), tta_ops=_common_views(folds), threshold=threshold)
+    fetched = fetch_artifacts(settings)
+    folds = [read_fold(checkpoint.path, artifact=checkpoint.artifact.name) for checkpoint in fetched]
+    entries = (
+        FoldEntry(
+            fold=fold.metadata.fold,
+            file=fold.path.name,
+            sha256=fold.sha256,
+            out_of_fold_dice=checkpoint.artifact.out_of_fold_dice,
+            out_of_fold_patients=checkpoint.artifact.out_of_fold_patients,
+        )
+        for checkpoint, fold in zip(fetched, folds, strict=True)
+    )
+    return folds, _in_common([_choices_of(fold) for fold in folds], tuple(entries))
 
 
 def read_listed_folds(models_dir: Path, listed: EnsembleFile) -> list[FoldFile]:
@@ -99,6 +110,19 @@ def _parse(path: Path, left_out: Sequence[str]) -> EnsembleFile:
         raise WeightsError(f"{path} cannot be read: it is no JSON ({error})") from None
 
 
-def _common_views(folds: Sequence[FoldFile]) -> tuple[str, ...]:
-    """Return the views that every fold names, in the order of the flips; at least the identity."""
-    return tuple(op for op in FLIPS if op == "identity" or all(op in f.metadata.tta_ops for f in folds))
+def _choices_of(fold: FoldFile) -> EnsembleFile:
+    """Return what was chosen for a fold's artifact."""
+    if (fold.path.parent / ENSEMBLE_FILE).exists():
+        return read_ensemble_file(fold.path.parent)
+    entry = FoldEntry(fold=fold.metadata.fold, file=fold.path.name, sha256=fold.sha256)
+    return EnsembleFile(folds=(entry,), tta_ops=fold.metadata.tta_ops, threshold=fold.metadata.threshold)
+
+
+def _in_common(choices: Sequence[EnsembleFile], entries: tuple[FoldEntry, ...]) -> EnsembleFile:
+    """Return choices for folds that were chosen for one by one; the identity is always among the views."""
+    first = choices[0]
+    if all(c.model_copy(update={"folds": first.folds}) == first for c in choices):
+        return first.model_copy(update={"folds": entries})
+    views = tuple(op for op in FLIPS if op == "identity" or all(op in c.tta_ops for c in choices))
+    threshold = float(np.mean([c.threshold for c in choices]))
+    return EnsembleFile(folds=entries, tta_ops=views, threshold=threshold)

@@ -1,5 +1,6 @@
 """A folder of converted folds, from which a machine without PyTorch serves."""
 
+import re
 import shutil
 from hashlib import sha256
 from pathlib import Path
@@ -10,6 +11,9 @@ from inference.ensemble_file import EnsembleFile, read_folds, write_ensemble_fil
 from inference.errors import SettingsError
 from inference.settings import Settings
 from inference.weights import CONVERTED_SUFFIX
+
+UNSAFE = re.compile(r"[/:]")
+"""What separates the parts of an artifact's name, and cannot be in a file's."""
 
 
 def export_converted(settings: Settings, folder: Path) -> EnsembleFile:
@@ -25,7 +29,7 @@ def export_converted(settings: Settings, folder: Path) -> EnsembleFile:
     folder.mkdir(parents=True, exist_ok=True)
     entries = []
     for entry, fold, form in zip(listed.folds, folds, forms, strict=True):
-        target = folder / f"{fold.name}{CONVERTED_SUFFIX}"
+        target = folder / f"{UNSAFE.sub('-', fold.name)}{CONVERTED_SUFFIX}"
         write_converted(fold, form, target)
         if read_ranges(fold) is not None:
             shutil.copyfile(ranges_path(fold.path), ranges_path(target))

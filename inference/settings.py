@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from inference.artifact_names import parse_artifact_name
 from inference.errors import SettingsError
 from inference.tta import FLIPS
 
@@ -48,6 +49,13 @@ class Settings(BaseSettings):
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
+
+    @field_validator("model_artifacts")
+    @classmethod
+    def _full_names(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if len({parse_artifact_name(name) for name in names}) < len(names):
+            raise ValueError("name every artifact once")
+        return names
 
     @field_validator("tta_ops")
     @classmethod

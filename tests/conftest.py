@@ -19,6 +19,7 @@ import pytest
 from PIL import Image
 
 from inference.settings import Settings
+from tests.wandb_server import WandbServer, wandb_server
 from training.phantoms import Phantom, make_phantom
 
 ROOT = Path(__file__).parent.parent
@@ -99,6 +100,13 @@ def start_server(folder: Path, *, stderr: IO[bytes] | None = None, **settings: o
 def stop_server(server: Server) -> None:
     server.process.terminate()
     server.process.wait(timeout=START_DEADLINE_S)
+
+
+@pytest.fixture
+def cloud() -> Iterator[WandbServer]:
+    """A loopback server in W&B's place, empty."""
+    with wandb_server() as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

@@ -20,6 +20,7 @@ from training.phantoms import write_phantoms, write_samples
 from training.publishing import export_runs
 from training.quantization import quantize_folds
 from training.recipes import RECIPES
+from training.wandb_publishing import publish
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.add_typer(judging.app)
@@ -80,6 +81,12 @@ def fit(
             "(b3's own, downloaded) or 'none'."
         ),
     ] = None,
+    log_scans: Annotated[
+        bool,
+        typer.Option(
+            "--log-scans", help="Show held-out scans with their masks beside the phantoms, in W&B too."
+        ),
+    ] = False,
 ) -> None:
     """Train one fold; a run is a folder with its configuration, metrics, curves, checkpoints and weights."""
     from training.fit import fit as fit_fold  # imports Lightning, which no other command needs
@@ -92,7 +99,10 @@ def fit(
     }
     config = FitConfig.model_validate({"fold": fold} | changes)
     folder = run_dir or Path("runs") / f"fold{fold}"
-    weights = fit_fold(config, data_dir=data, split=read_split(split_file), run_dir=folder, resume=resume)
+    held_out = read_split(split_file)
+    weights = fit_fold(
+        config, data_dir=data, split=held_out, run_dir=folder, resume=resume, log_scans=log_scans
+    )
     console.print(f"trained weights: {weights}")
 
 
@@ -106,6 +116,29 @@ def export(
     console.print(
         f"{len(listed.folds)} folds in {models}; next: python -m training quantize, and then calibrate"
     )
+
+
+@app.command("publish")
+def publish_command(
+    sources: Annotated[
+        list[Path],
+        typer.Argument(metavar="RUN...", help="Folders of finished runs, or of exported folds (models)."),
+    ],
+    project: Annotated[str, typer.Option(metavar="ENTITY/PROJECT", help="Where in W&B.")],
+    name: Annotated[
+        list[str] | None, typer.Option(help="The artifacts' names, one a fold; by default foldK.")
+    ] = None,
+    alias: Annotated[
+        list[str] | None, typer.Option(help="An alias beside 'latest', as 'production'; repeatable.")
+    ] = None,
+) -> None:
+    """Publish folds as W&B artifacts, and print their names for MODEL_ARTIFACTS."""
+    from training.publications import find_publications  # imports Matplotlib, as the curves need it
+
+    publications = find_publications(sources, name or ())
+    console.print(f"publishing {', '.join(p.name for p in publications)} to {project}")
+    names = publish(publications, project=project, aliases=alias or (), settings=read_settings())
+    console.print(f"MODEL_ARTIFACTS={','.join(names)}", markup=False, highlight=False)
 
 
 @app.command()

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from inference.preparation import PAD_MULTIPLE, Preparation
 
 WEIGHTS_FILE = "fold.safetensors"
+RUN_ID_FILE = "wandb_run_id.txt"
 
 
 class FitConfig(BaseModel):
@@ -80,3 +81,14 @@ def read_config(run_dir: Path) -> FitConfig:
 def write_config(config: FitConfig, run_dir: Path) -> None:
     """Write the whole configuration into the run's folder."""
     (run_dir / "config.json").write_text(config.model_dump_json(indent=1) + "\n")
+
+
+def read_run_id(run_dir: Path) -> str | None:
+    """Read the id of the W&B run that a run's folder belongs to; None where it was never logged there."""
+    path = run_dir / RUN_ID_FILE
+    return path.read_text().strip() if path.exists() else None
+
+
+def write_run_id(run_id: str, run_dir: Path) -> None:
+    """Keep the id of the W&B run, in which the run goes on when it is resumed."""
+    (run_dir / RUN_ID_FILE).write_text(run_id + "\n")

@@ -3,11 +3,12 @@
 import subprocess
 import warnings
 from pathlib import Path
+from typing import Any
 
 import lightning as L
 import torch
 from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, ModelCheckpoint, TQDMProgressBar
-from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
+from lightning.pytorch.loggers import CSVLogger, Logger
 from loguru import logger
 
 from inference.checkpoints import load_network, save_fold
@@ -16,22 +17,33 @@ from training.config import WEIGHTS_FILE, FitConfig, read_config, write_config
 from training.curves import METRICS_DIR, plot_curves
 from training.data import DataError, find_cases, read_cases
 from training.evaluation import trained_fold
+from training.examples import ExampleMasks, phantom_examples, scan_examples
 from training.folds import Split, read_split, write_split
 from training.loading import FoldData
 from training.module import BatchStatistics, FoldModule, recompute_batch_statistics
 from training.precision import keep_depthwise_in_float32, resolve_precision
-from training.tracking import wandb_is_configured
+from training.tracking import RunTracker, tracked
 
 SPLIT_COPY = "folds.json"
 CHECKPOINTS_KEPT = 2
 
 
-def fit(config: FitConfig, *, data_dir: Path, split: Split, run_dir: Path, resume: bool = False) -> Path:
+def fit(
+    config: FitConfig,
+    *,
+    data_dir: Path,
+    split: Split,
+    run_dir: Path,
+    resume: bool = False,
+    log_scans: bool = False,
+) -> Path:
     """Train one fold and return the file of its averaged weights, ready to be exported.
 
-    The run's folder receives `config.json`, the split, `metrics/`, `curves.png`, the two newest
-    checkpoints and `fold.safetensors`. With `resume` a run that was cut off goes on from its
-    newest readable checkpoint, with the configuration that it was started with.
+    The run's folder receives `config.json`, the split, `metrics/`, `curves.png`, `examples/`, the two
+    newest checkpoints and `fold.safetensors`. With `resume` a run that was cut off goes on from its
+    newest readable checkpoint, with the configuration that it was started with. Where Weights &
+    Biases is configured, the run is logged there too. The examples are phantoms; `log_scans` allows
+    that held-out scans are among them, and so leave for W&B.
     Raises `DataError` where the data or the run's folder is not as it should be.
     """
     if resume:
@@ -46,35 +58,20 @@ def fit(config: FitConfig, *, data_dir: Path, split: Split, run_dir: Path, resum
         run_dir.mkdir(parents=True, exist_ok=True)
         write_config(config, run_dir)
         write_split(split, run_dir / SPLIT_COPY)
-    commit = _commit()
     L.seed_everything(config.seed, workers=True, verbose=False)
     torch.set_float32_matmul_precision("high")
     module = FoldModule(config)
     started_from = _start_from(config.start_from, module, config, split) if config.start_from else None
-    precision = resolve_precision(config.precision)
-    if precision != "32-true" and not torch.cuda.is_available():
-        keep_depthwise_in_float32(module.network)
-    trainer = L.Trainer(
-        max_epochs=config.epochs,
-        precision=precision,
-        callbacks=_callbacks(config, data, run_dir),
-        logger=_loggers(config, run_dir),
-        default_root_dir=run_dir,
-        check_val_every_n_epoch=min(config.validate_every, config.epochs),
-        num_sanity_val_steps=0,
-        log_every_n_steps=1,
-        enable_model_summary=False,
-    )
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-        checkpoint = newest_checkpoint(run_dir) if resume else None
-        trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True)
-    module.to(trainer.strategy.root_device)
-    recompute_batch_statistics(module.network, data.statistics_batches())
-    weights = run_dir / WEIGHTS_FILE
-    save_fold(
-        module.network, _metadata(config, split, data, trainer.global_step, commit, started_from), weights
-    )
+    origin = _origin(split, data, started_from)
+    with tracked(run_dir, config.model_dump(mode="json") | origin) as tracker:
+        shown = phantom_examples() + (scan_examples(data.held_out_patients) if log_scans else [])
+        examples = ExampleMasks(shown, run_dir, tracker)
+        steps = _train(module, data, run_dir, examples, tracker, resume=resume)
+        weights = run_dir / WEIGHTS_FILE
+        training = {"config": config.model_dump(mode="json"), "steps": steps} | origin
+        metadata = FoldMetadata(fold=config.fold, preparation=config.preparation, training=training)
+        save_fold(module.network, metadata, weights)
+        examples.draw(module, steps)
     return weights
 
 
@@ -159,6 +156,41 @@ def _read_data(config: FitConfig, data_dir: Path, split: Split) -> FoldData:
     return data
 
 
+def _train(
+    module: FoldModule,
+    data: FoldData,
+    run_dir: Path,
+    examples: ExampleMasks,
+    tracker: RunTracker | None,
+    *,
+    resume: bool,
+) -> int:
+    """Train to the end, leave the averaged weights in the module, and return the number of steps."""
+    config = module.config
+    precision = resolve_precision(config.precision)
+    if precision != "32-true" and not torch.cuda.is_available():
+        keep_depthwise_in_float32(module.network)
+    metrics: Logger = CSVLogger(run_dir, name=METRICS_DIR)  # a new version for every resumption
+    trainer = L.Trainer(
+        max_epochs=config.epochs,
+        precision=precision,
+        callbacks=[examples, *_callbacks(config, data, run_dir)],
+        logger=[metrics, tracker] if tracker else metrics,
+        default_root_dir=run_dir,
+        check_val_every_n_epoch=min(config.validate_every, config.epochs),
+        num_sanity_val_steps=0,
+        log_every_n_steps=1,
+        enable_model_summary=False,
+    )
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+        checkpoint = newest_checkpoint(run_dir) if resume else None
+        trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True)
+    module.to(trainer.strategy.root_device)
+    recompute_batch_statistics(module.network, data.statistics_batches())
+    return int(trainer.global_step)
+
+
 def _callbacks(config: FitConfig, data: FoldData, run_dir: Path) -> list[Callback]:
     checkpoints = ModelCheckpoint(
         dirpath=run_dir / "checkpoints",
@@ -173,33 +205,16 @@ def _callbacks(config: FitConfig, data: FoldData, run_dir: Path) -> list[Callbac
     return [averaging, BatchStatistics(data), Curves(run_dir), TQDMProgressBar(refresh_rate=5), checkpoints]
 
 
-def _loggers(config: FitConfig, run_dir: Path) -> list[Logger]:
-    loggers: list[Logger] = [CSVLogger(run_dir, name=METRICS_DIR)]  # a new version for every resumption
-    if wandb_is_configured():
-        loggers.append(WandbLogger(project="tumor-segmentation", name=run_dir.name, save_dir=run_dir))
-        loggers[-1].log_hyperparams(config.model_dump(mode="json"))
-    return loggers
-
-
-def _metadata(
-    config: FitConfig,
-    split: Split,
-    data: FoldData,
-    steps: int,
-    commit: str | None,
-    started_from: str | None,
-) -> FoldMetadata:
-    training = {
-        "config": config.model_dump(mode="json"),
+def _origin(split: Split, data: FoldData, started_from: str | None) -> dict[str, Any]:
+    """Return where the weights come from, beyond their configuration."""
+    return {
         "split_sha256": split.sha256,
         "patients": len(data.training.patients),
         "controls": len(data.training.controls),
-        "steps": steps,
         "start_from_sha256": started_from,
-        "commit": commit,
+        "commit": _commit(),
         "torch": torch.__version__,
     }
-    return FoldMetadata(fold=config.fold, preparation=config.preparation, training=training)
 
 
 def _commit() -> str | None:

@@ -8,8 +8,9 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from torch import nn
 
-from inference.preparation import FloatMap
+from inference.preparation import FloatMap, GreyScan
 from inference.unet import build_unet
+from inference.weights import METADATA_KEY, FoldMetadata
 from training.config import FitConfig
 from training.data import LabelledScan
 from training.loading import FoldData
@@ -35,22 +36,32 @@ class FoldModule(L.LightningModule):
         logits = self.network(inputs.contiguous(memory_format=torch.channels_last))
         loss = self.loss(logits.float(), labels)
         self.log("train_loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=len(inputs))
+        self.log("learning_rate", self._learning_rate(), on_step=True, on_epoch=False)
         return loss
 
     def validation_step(self, index: int, _: int) -> None:
         """Log the Dice of a held-out patient at native resolution, from the identity view alone."""
         scan: LabelledScan = self.trainer.datamodule.held_out_patients[index]  # type: ignore[attr-defined]
-        mask = self.probability_map(scan) >= VALIDATION_THRESHOLD
+        mask = self.probability_map(scan.grey) >= VALIDATION_THRESHOLD
         self.log("val_dice", dice_score(scan.label, mask), on_epoch=True, prog_bar=True, batch_size=1)
 
-    def probability_map(self, scan: LabelledScan) -> FloatMap:
+    def probability_map(self, grey: GreyScan) -> FloatMap:
         """Return the tumour probability of every pixel of a scan, (H, W) float32."""
-        prepared = self.config.preparation.prepare(scan.grey)  # (h, w)
+        prepared = self.config.preparation.prepare(grey)  # (h, w)
         inputs = torch.from_numpy(prepared)[None, None].to(self.device)  # (1, 1, h, w)
         with torch.no_grad():
             logits = self.network(inputs.contiguous(memory_format=torch.channels_last))
         probabilities = logits.float().sigmoid()[0, 0].cpu().numpy()  # (h, w)
-        return self.config.preparation.restore(probabilities, scan.label.shape)  # (H, W)
+        return self.config.preparation.restore(probabilities, (grey.shape[0], grey.shape[1]))  # (H, W)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Say in a checkpoint how its network's scans are prepared, so that it can be served."""
+        metadata = FoldMetadata(
+            fold=self.config.fold,
+            preparation=self.config.preparation,
+            training={"config": self.config.model_dump(mode="json")},
+        )
+        checkpoint[METADATA_KEY] = metadata.model_dump_json()
 
     def configure_optimizers(self) -> Any:
         """Return AdamW with a warm-up and cosine annealing to nothing, or with the annealing alone."""
@@ -70,6 +81,9 @@ class FoldModule(L.LightningModule):
                 cycle_momentum=False,
             )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def _learning_rate(self) -> float:
+        return float(self.trainer.optimizers[0].param_groups[0]["lr"])
 
 
 def _start(encoder_weights: str | None) -> nn.Module:
