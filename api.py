@@ -1,179 +1,41 @@
 """The service: `uv run api.py` answers on http://127.0.0.1:9051."""
 
 import asyncio
-import math
-import signal
-import socket
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass, field
-from typing import Annotated, Any
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 
 import anyio
 import uvicorn
 from fastapi import Depends, FastAPI, Request, Response
-from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from loguru import logger
-from pydantic import ValidationError
-from starlette.datastructures import UploadFile
-from starlette.exceptions import HTTPException
 
 from inference import __version__
 from inference.deadline import Deadline
-from inference.engines.cores import usable_cores
 from inference.ensemble import Ensemble, Prediction, load_ensemble
-from inference.errors import SegmentationError, SettingsError
+from inference.errors import SegmentationError
 from inference.settings import Settings, read_settings
 from service.body_limit import BodyLimit
+from service.dependencies import ScanDependency, ServiceDependency, admit
+from service.interruption import INTERRUPTED, Interruption
+from service.listener import bind
 from service.logs import RequestLog, configure_logging
 from service.messages import (
-    PROBLEM_CONTENT,
     AnalyzeResponse,
     Health,
     ModelIdentity,
     Running,
     ServiceInfo,
-    TumorPredictRequestDto,
     TumorPredictResponseDto,
 )
+from service.openapi import BAD_SCAN, SCAN_BODY
 from service.problems import install_problem_handlers
 from service.readiness import State
-from utils import Scan, decode_image, decode_request, encode_request
+from service.segmentation import Service
 
 SERVICE = "tumor-segmentation-api"
-RETRY_START_S = 2
 VIEWS_HEADER = "X-Views-Used"
-MEMORY_SCANS = 20
-"""Over how many scans, about, the time that one takes is averaged."""
-INTERRUPTED = 128 + signal.SIGINT
-"""The exit status of a start that Ctrl-C cut off, as shells have it."""
-SCAN_BODY: dict[str, Any] = {
-    "required": True,
-    "content": {
-        "application/json": {"schema": TumorPredictRequestDto.model_json_schema()},
-        "multipart/form-data": {
-            "schema": {
-                "type": "object",
-                "required": ["file"],
-                "properties": {"file": {"type": "string", "format": "binary"}},
-            }
-        },
-    },
-}
-BAD_SCAN: dict[int | str, dict[str, Any]] = {
-    413: {"description": "The body is too large", "content": PROBLEM_CONTENT},
-    422: {"description": "The request holds no scan that can be segmented", "content": PROBLEM_CONTENT},
-    503: {"description": "The folds are not loaded yet, or too many scans wait", "content": PROBLEM_CONTENT},
-}
-
-
-@dataclass
-class Service:
-    """What the routes share: the one ensemble of this process, and how many scans may be where."""
-
-    settings: Settings
-    ensemble: Ensemble | None = None
-    state: State = State.STARTING
-    started: float = field(default_factory=time.monotonic)
-    segmenting: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(1))
-    codecs: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(usable_cores()))
-    admitted: int = 0
-    seconds_a_scan: float = 1.0
-    on_failure: Callable[[], None] = lambda: None
-
-    async def start(self) -> None:
-        """Load the folds where that has not been done, and warm them up, off the event loop."""
-        try:
-            if self.ensemble is None:
-                self.ensemble = await anyio.to_thread.run_sync(load_ensemble, self.settings)
-            await anyio.to_thread.run_sync(self.ensemble.warm_up)
-        except Exception as error:
-            self.state = State.FAILED
-            logger.error("the service cannot start: {}", error)
-            self.on_failure()
-            return
-        self.segmenting.total_tokens = self.ensemble.engine.parallel_passes + 1
-        self.state = State.READY
-        logger.info("ready: {}", self.ensemble.identity())
-
-    async def decode(self, content: str | bytes) -> Scan:
-        """Decode a scan from base64 text or from a file's bytes, a few at a time."""
-        if isinstance(content, str):
-            return await anyio.to_thread.run_sync(decode_request, content, limiter=self.codecs)
-        return await anyio.to_thread.run_sync(decode_image, content, limiter=self.codecs)
-
-    async def encode(self, prediction: Prediction) -> str:
-        """Encode a mask as base64 PNG."""
-        return await anyio.to_thread.run_sync(encode_request, prediction.mask, limiter=self.codecs)
-
-    @contextmanager
-    def admit(self) -> Iterator[None]:
-        """Count a scan in, and out again; refuse it with 503 where there is no ensemble or no room for it."""
-        if self.state is not State.READY:
-            detail = f"the folds are not loaded: the service is {self.state}"
-            raise HTTPException(503, detail, _retry_after(RETRY_START_S))
-        if self.admitted >= self.settings.max_queue:
-            raise HTTPException(
-                503,
-                f"{self.admitted} scans are waiting already, and no more may: try again in a moment",
-                _retry_after(self.admitted * self.seconds_a_scan),
-            )
-        self.admitted += 1
-        try:
-            yield
-        finally:
-            self.admitted -= 1
-
-    async def segment(self, scan: Scan, deadline: Deadline) -> Prediction:
-        """Run the ensemble on a scan, without blocking the event loop, in the order of arrival."""
-        assert self.ensemble is not None
-        async with self.segmenting:
-            started = time.monotonic()
-            prediction = await anyio.to_thread.run_sync(self.ensemble.predict, scan, deadline)
-        self.seconds_a_scan += (time.monotonic() - started - self.seconds_a_scan) / MEMORY_SCANS
-        return prediction
-
-
-def _retry_after(seconds: float) -> dict[str, str]:
-    return {"Retry-After": str(max(1, math.ceil(seconds)))}
-
-
-async def get_service(request: Request) -> Service:
-    """Return the service that answers a request."""
-    service: Service = request.app.state.service
-    return service
-
-
-async def admit(service: Annotated[Service, Depends(get_service)]) -> AsyncIterator[None]:
-    """Hold a place among the scans that are worked on or wait, for as long as the request lasts."""
-    with service.admit():
-        yield
-
-
-async def read_scan(request: Request, service: Annotated[Service, Depends(get_service)]) -> Scan:
-    """Decode the scan of a request: a multipart form with `file`, or JSON with `img`.
-
-    What is no form is read as JSON whatever its content type says: `curl -d` names a form that it is not.
-    """
-    if request.headers.get("content-type", "").startswith("multipart/form-data"):
-        async with request.form(max_files=1, max_fields=1) as form:
-            file = form.get("file")
-            if not isinstance(file, UploadFile):
-                raise HTTPException(422, "the form has no file named 'file'")
-            return await service.decode(await file.read())
-    try:
-        body = TumorPredictRequestDto.model_validate_json(await request.body())
-    except ValidationError as error:
-        faults = [{**fault, "loc": ("body", *fault["loc"])} for fault in error.errors(include_url=False)]
-        raise RequestValidationError(faults) from None
-    return await service.decode(body.img)
-
-
-ServiceDependency = Annotated[Service, Depends(get_service)]
-ScanDependency = Annotated[Scan, Depends(read_scan)]
 
 
 def create_app(settings: Settings, ensemble: Ensemble | None = None) -> FastAPI:
@@ -303,18 +165,6 @@ def _note(prediction: Prediction, request: Request, response: Response) -> None:
     )
 
 
-class Interruption:
-    """Remembers Ctrl-C: a library that is interrupted while it is imported may swallow the exception."""
-
-    def __init__(self) -> None:
-        self.seen = False
-        signal.signal(signal.SIGINT, self._on_signal)
-
-    def _on_signal(self, *_: object) -> None:
-        self.seen = True
-        raise KeyboardInterrupt
-
-
 def main() -> int:
     """Start the service from the environment; a broken set-up ends here, in one sentence."""
     interrupted = Interruption()
@@ -338,22 +188,8 @@ def main() -> int:
     return 1 if app.state.service.state is State.FAILED else 0
 
 
-def bind(settings: Settings) -> socket.socket:
-    """Take the service's port before anything slow is done; raises `SettingsError` where it cannot be had."""
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    listener = socket.socket(family)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((settings.host, settings.port))
-        listener.listen()
-    except OSError as error:
-        listener.close()
-        reason = error.strerror or str(error)
-        raise SettingsError(
-            f"{settings.host}:{settings.port} cannot be listened on ({reason}): set PORT or HOST to another"
-        ) from None
-    logger.info("starting on http://{}:{}", *listener.getsockname()[:2])
-    return listener
+if __name__ == "__main__":
+    sys.exit(main())
 
 
 if __name__ == "__main__":
