@@ -1,41 +1,42 @@
 """The service: `uv run api.py` answers on http://127.0.0.1:9051."""
 
 import asyncio
+import os
 import sys
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
+from typing import Any
 
 import anyio
-import uvicorn
 from fastapi import Depends, FastAPI, Request, Response
-from fastapi.responses import JSONResponse
+from fastapi.security import APIKeyHeader, HTTPBearer
+from loguru import logger
 
 from inference import __version__
-from inference.deadline import Deadline
 from inference.ensemble import Ensemble, Prediction, load_ensemble
 from inference.errors import SegmentationError
 from inference.settings import Settings, read_settings
-from service.body_limit import BodyLimit
-from service.dependencies import ScanDependency, ServiceDependency, admit
+from service.dependencies import ContentDependency, ServiceDependency
 from service.interruption import INTERRUPTED, Interruption
 from service.listener import bind
-from service.logs import RequestLog, configure_logging
+from service.logs import configure_logging
 from service.messages import (
     AnalyzeResponse,
-    Health,
     ModelIdentity,
     Running,
     ServiceInfo,
     TumorPredictResponseDto,
 )
-from service.openapi import BAD_SCAN, SCAN_BODY
+from service.middleware import VIEWS_HEADER, install_middleware
+from service.openapi import BAD_SCAN, SCAN_BODY, UNAUTHORIZED
+from service.probes import add_probes
 from service.problems import install_problem_handlers
 from service.readiness import State
 from service.segmentation import Service
+from service.server import Server
 
 SERVICE = "tumor-segmentation-api"
-VIEWS_HEADER = "X-Views-Used"
 
 
 def create_app(settings: Settings, ensemble: Ensemble | None = None) -> FastAPI:
@@ -55,34 +56,30 @@ def create_app(settings: Settings, ensemble: Ensemble | None = None) -> FastAPI:
         version=__version__,
         summary="Outlines tumours on whole-body MIP-PET scans",
         lifespan=lifespan,
+        redoc_url=None,
+        swagger_ui_oauth2_redirect_url=None,
     )
     app.state.service = Service(settings, ensemble)
-    app.add_middleware(BodyLimit, max_bytes=int(settings.max_body_mb * 1e6))
-    app.add_middleware(RequestLog)
     install_problem_handlers(app)
-    _add_routes(app)
+    _add_routes(app, guarded=bool(settings.api_key))
+    install_middleware(app, settings, app.state.service.metrics)
     return app
 
 
-def _add_routes(app: FastAPI) -> None:
+def _add_routes(app: FastAPI, *, guarded: bool) -> None:
+    keys = [Depends(APIKeyHeader(name="X-API-Key", auto_error=False)), Depends(HTTPBearer(auto_error=False))]
+    common: dict[str, Any] = {"dependencies": keys, "responses": UNAUTHORIZED} if guarded else {}
     app.get("/", summary="Say that the service runs")(root)
-    app.get("/api", summary="Say what is running")(info)
-    app.get("/health/live", summary="Say that the process answers")(live)
-    app.get(
-        "/health/ready", summary="Say whether scans can be segmented", responses={503: {"model": Health}}
-    )(ready)
-    scan_body = {"requestBody": SCAN_BODY}
+    app.head("/", include_in_schema=False)(root)
+    app.get("/api", summary="Say what is running", **common)(info)
+    add_probes(app, common)
     for path, summary, route in (
         ("/predict", "Segment a scan", predict),
         ("/analyze", "Segment a scan and say what was found", analyze),
     ):
-        app.post(
-            path,
-            summary=summary,
-            responses=BAD_SCAN,
-            openapi_extra=scan_body,
-            dependencies=[Depends(admit)],
-        )(route)
+        responses = common.get("responses", {}) | BAD_SCAN
+        body = {"requestBody": SCAN_BODY}
+        app.post(path, summary=summary, **common | {"responses": responses}, openapi_extra=body)(route)
 
 
 async def root() -> Running:
@@ -102,42 +99,26 @@ async def info(service: ServiceDependency) -> ServiceInfo:
     )
 
 
-async def live() -> Health:
-    """Answer that the process is alive."""
-    return Health(state="live")
-
-
-async def ready(service: ServiceDependency) -> JSONResponse:
-    """Answer 200 once the folds are loaded and warmed up, 503 before."""
-    return JSONResponse({"state": service.state}, 200 if service.state is State.READY else 503)
-
-
 async def predict(
-    scan: ScanDependency, request: Request, response: Response, service: ServiceDependency
+    content: ContentDependency, request: Request, response: Response, service: ServiceDependency
 ) -> TumorPredictResponseDto:
     """Answer the mask of a scan; the header `X-Views-Used` says which views it is the mean of."""
-    prediction = await service.segment(scan, _deadline(request, service))
-    _note(prediction, request, response)
-    return TumorPredictResponseDto(img=await service.encode(prediction))
+    segmented = await service.segment(content, request)
+    _note(segmented.prediction, request, response)
+    return TumorPredictResponseDto(img=segmented.img)
 
 
 async def analyze(
-    scan: ScanDependency, request: Request, response: Response, service: ServiceDependency
+    content: ContentDependency, request: Request, response: Response, service: ServiceDependency
 ) -> AnalyzeResponse:
     """Answer the mask of a scan, its lesions, and how probable it is that there is tumour at all."""
-    started = time.perf_counter()
-    prediction = await service.segment(scan, _deadline(request, service))
-    segmented = time.perf_counter()
-    img = await service.encode(prediction)
+    segmented = await service.segment(content, request)
+    prediction = segmented.prediction
     lesions = await anyio.to_thread.run_sync(prediction.lesions)
     _note(prediction, request, response)
     assert service.ensemble is not None
-    timings = prediction.timings_ms | {
-        "wait": 1000 * (segmented - started) - sum(prediction.timings_ms.values()),
-        "encode": 1000 * (time.perf_counter() - segmented),
-    }
     return AnalyzeResponse(
-        img=img,
+        img=segmented.img,
         tumor_detected=prediction.tumor_detected,
         tumor_probability=round(prediction.tumor_probability, 4),
         tumor_area_px=prediction.tumor_area_px,
@@ -145,12 +126,8 @@ async def analyze(
         lesions=lesions,
         views=list(prediction.views),
         model=ModelIdentity.model_validate(service.ensemble.identity()),
-        timings_ms={name: round(value, 1) for name, value in timings.items()},
+        timings_ms={stage: round(1000 * seconds, 1) for stage, seconds in segmented.stages_s.items()},
     )
-
-
-def _deadline(request: Request, service: Service) -> Deadline:
-    return Deadline(service.settings.deadline_s, since=request.state.arrived)
 
 
 def _note(prediction: Prediction, request: Request, response: Response) -> None:
@@ -181,15 +158,12 @@ def main() -> int:
     if interrupted.seen:
         return INTERRUPTED
     app = create_app(settings, ensemble)
-    server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False))
-    app.state.service.on_failure = lambda: setattr(server, "should_exit", True)
-    with suppress(KeyboardInterrupt):  # uvicorn raises it again after an orderly end
-        server.run(sockets=[listener])
+    server = Server(app)
+    server.run(sockets=[listener])
+    logger.complete()
+    if server.has_cut_off:  # scans that nobody waits for any more are not waited for either
+        os._exit(0)
     return 1 if app.state.service.state is State.FAILED else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
 
 
 if __name__ == "__main__":
