@@ -159,6 +159,7 @@ def main() -> int:
         return INTERRUPTED
     app = create_app(settings, ensemble)
     server = Server(app)
+    app.state.service.on_failure = server.end
     server.run(sockets=[listener])
     logger.complete()
     if server.has_cut_off:  # scans that nobody waits for any more are not waited for either

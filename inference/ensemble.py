@@ -77,12 +77,16 @@ class Ensemble:
         With a deadline, views beyond the first are left out where there is no time for them.
         """
         started = time.perf_counter()
-        probability_map, views = self._infer(scan, self.tta_ops, deadline or Deadline())
+        probability_map, views, prepare_s = self._infer(scan, self.tta_ops, deadline or Deadline())
         inferred = time.perf_counter()
         mask = cut_mask(probability_map, self.threshold)
         validate_segmentation(scan, mask)
         probability = self._tumor_probability(probability_map)
-        timings = {"infer": inferred - started, "find": time.perf_counter() - inferred}
+        timings = {
+            "prepare": prepare_s,
+            "infer": inferred - started - prepare_s,
+            "find": time.perf_counter() - inferred,
+        }
         return Prediction(
             mask, probability_map, probability, views, {k: 1000 * v for k, v in timings.items()}
         )
@@ -109,11 +113,13 @@ class Ensemble:
 
     def _infer(
         self, scan: Scan, tta_ops: tuple[str, ...], deadline: Deadline
-    ) -> tuple[FloatMap, tuple[str, ...]]:
-        """Return the mean map (H, W) and the views that it is the mean of."""
+    ) -> tuple[FloatMap, tuple[str, ...], float]:
+        """Return the mean map (H, W), the views that it is the mean of, and the seconds of preparation."""
+        started = time.perf_counter()
         grey = to_grey(scan)  # (H, W)
         preparations = [fold.metadata.preparation for fold in self.folds]
         prepared = {preparation: preparation.prepare(grey) for preparation in preparations}
+        prepare_s = time.perf_counter() - started
         width = self.engine.views_per_pass
         batches = [tta_ops[start : start + width] for start in range(0, len(tta_ops), width)]
 
@@ -136,7 +142,7 @@ class Ensemble:
         total = np.zeros(grey.shape, dtype=np.float32)
         for preparation, over_views in zip(preparations, sums, strict=True):
             total += preparation.restore(over_views, (grey.shape[0], grey.shape[1]))  # (H, W)
-        return total / np.float32(len(self.folds) * len(views)), tuple(views)
+        return total / np.float32(len(self.folds) * len(views)), tuple(views), prepare_s
 
     def _pass(
         self, fold: int, prepared: FloatMap, ops: tuple[str, ...], deadline: Deadline, must: bool

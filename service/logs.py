@@ -5,6 +5,7 @@ import logging
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from logging.handlers import RotatingFileHandler
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
     from loguru import Record
 
 LOG_FILE = "api.log"
-TEXT = "{time:YYYY-MM-DD HH:mm:ss.SSS} {level: <7} {message}"
-JSON = "{extra[json]}\n"
 MAX_BYTES, KEPT_FILES = 10_000_000, 5
 
 
@@ -25,10 +24,11 @@ def configure_logging(settings: Settings) -> None:
     """Send everything to the console and to a rotated file; without a writable folder, to the console."""
     logger.remove()
     keys = [key.get_secret_value() for key in settings.api_key]
-    logger.configure(patcher=lambda record: _patch(record, keys))
+    spell = _as_json if settings.log_format == "json" else _as_text
+    logger.configure(patcher=lambda record: record["extra"].update(line=_without(keys, spell(record))))
     options: dict[str, Any] = {
         "level": settings.log_level,
-        "format": TEXT if settings.log_format == "text" else lambda _: JSON,
+        "format": lambda _: "{extra[line]}\n",
         "backtrace": False,
         "diagnose": False,
     }
@@ -50,6 +50,11 @@ class LogFile(RotatingFileHandler):
     """A rotated file that the service can run without: a full disk costs lines, and is told once."""
 
     is_failing = False
+    terminator = ""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line as it is spelt already."""
+        return record.getMessage()
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write a line where that can be done."""
@@ -59,6 +64,11 @@ class LogFile(RotatingFileHandler):
             sys.stderr.write(f"the log file {self.baseFilename} can be written again\n")
         self.is_failing = self.has_failed
 
+    def close(self) -> None:
+        """End, with or without the last lines."""
+        with suppress(OSError):
+            super().close()
+
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
         """Say so on the console, the first time."""
         self.has_failed = True
@@ -67,20 +77,34 @@ class LogFile(RotatingFileHandler):
             sys.stderr.write(f"the log goes to the console alone: {self.baseFilename}: {reason}\n")
 
 
-def _patch(record: "Record", keys: Sequence[str]) -> None:
-    """Take keys out of a line, however they got there, and spell the line as JSON too."""
-    for key in keys:
-        record["message"] = record["message"].replace(key, "[key]")
-    fields = {name: value for name, value in record["extra"].items() if value is not None and name != "json"}
+def _as_text(record: "Record") -> str:
+    time, level = record["time"], record["level"].name
+    return f"{time:YYYY-MM-DD HH:mm:ss.SSS} {level:<7} {record['message']}{_trace(record)}"
+
+
+def _as_json(record: "Record") -> str:
     line = {
         "time": record["time"].isoformat(timespec="milliseconds"),
         "level": record["level"].name,
         "message": record["message"],
-        **fields,
+        **{name: value for name, value in record["extra"].items() if value is not None},
     }
-    if error := record["exception"]:
-        line["exception"] = "".join(traceback.format_exception(error.type, error.value, error.traceback))
-    record["extra"]["json"] = json.dumps(line)
+    if record["exception"]:
+        line["exception"] = _trace(record).lstrip()
+    return json.dumps(line)
+
+
+def _trace(record: "Record") -> str:
+    if not (error := record["exception"]):
+        return ""
+    return "\n" + "".join(traceback.format_exception(error.type, error.value, error.traceback)).rstrip()
+
+
+def _without(keys: Sequence[str], line: str) -> str:
+    """Take keys out of a line, however they got there."""
+    for key in keys:
+        line = line.replace(key, "[key]")
+    return line
 
 
 class _ToLoguru(logging.Handler):

@@ -26,7 +26,6 @@ class Server(uvicorn.Server):
 
     def __init__(self, app: FastAPI) -> None:
         self.service: Service = app.state.service
-        self.service.on_failure = self.end
         self.has_cut_off = False
         config = ConnectionConfig(
             app,
