@@ -52,15 +52,14 @@ def _run(options: argparse.Namespace) -> None:
     if label is not None and label.shape != scan.shape:
         raise ClientError(f"the label is {label.shape[:2]}, but the scan is {scan.shape[:2]} (height, width)")
     request = {"img": base64.b64encode(data).decode("ascii")}
-    base_url = options.url.rstrip("/").removesuffix("/predict")
     started = time.perf_counter()
-    mask = decode_request(_post(f"{base_url}/predict", request)["img"])
+    mask = decode_request(_post(options.url, "predict", request)["img"])
     elapsed = time.perf_counter() - started
     try:
         validate_segmentation(scan, mask)
     except ValueError as error:
         raise ClientError(f"the service's mask is not valid: {error}") from None
-    findings = _post(f"{base_url}/analyze", request)
+    findings = _post(options.url, "analyze", request)
     _save(scan, mask, options)
     print(f"answered in {elapsed:.2f} s")
     print(_sentence(findings))
@@ -99,11 +98,14 @@ def _save(scan: npt.NDArray[np.uint8], mask: npt.NDArray[np.uint8], options: arg
         print(f"{kind}: {path}")
 
 
-def _post(url: str, content: dict[str, str]) -> dict[str, Any]:
-    if not url.startswith(("http://", "https://")):
-        raise ClientError(f"{url} is no address: it must start with http:// or https://")
+def _post(address: str, route: str, content: dict[str, str]) -> dict[str, Any]:
+    """POST to a route of the service whose address may end in /predict, or in /predict and a key."""
+    if not address.startswith(("http://", "https://")):
+        raise ClientError(f"{address} is no address: it must start with http:// or https://")
+    base_url, _, key = f"{address.rstrip('/')}/".partition("/predict/")
+    url = f"{base_url.rstrip('/')}/{route}"  # without the key, which no message may show
     headers = {"Content-Type": "application/json"}
-    request = urllib.request.Request(url, json.dumps(content).encode(), headers)
+    request = urllib.request.Request(f"{url}/{key}".rstrip("/"), json.dumps(content).encode(), headers)
     try:
         with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
             body = json.load(answer)

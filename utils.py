@@ -20,6 +20,8 @@ Mask = npt.NDArray[np.uint8]
 MIN_SIDE_PX = 32
 MAX_SIDE_PX = 4096
 FORMATS = ("PNG", "JPEG")
+MAX_JPEG_PASSES = 100
+"""A progressive JPEG has about ten; a small file of thousands would keep a core busy for hours."""
 
 
 def encode_request(image: npt.NDArray[np.uint8]) -> str:
@@ -60,6 +62,8 @@ def decode_image(data: bytes) -> Scan:
     try:
         image = Image.open(io.BytesIO(data), formats=FORMATS)
         _check_size(image.size)
+        if image.format == "JPEG" and data.count(b"\xff\xda") > MAX_JPEG_PASSES:
+            raise ScanError(f"the scan is a JPEG file of more than {MAX_JPEG_PASSES} passes: send it as PNG")
         image.load()
         return _to_rgb(image)
     except UnidentifiedImageError:

@@ -90,7 +90,7 @@ class Ensemble:
         With a deadline, views beyond the first are left out where there is no time for them.
         """
         started = time.perf_counter()
-        probability_map, views, fold_maps = self._infer(scan, self.tta_ops, deadline or Deadline())
+        probability_map, views, fold_maps, prepare_s = self._infer(scan, self.tta_ops, deadline or Deadline())
         inferred = time.perf_counter()
         mask, probability = decide(
             probability_map,
@@ -99,7 +99,11 @@ class Ensemble:
             blank_below=self.blank_below,
         )
         validate_segmentation(scan, mask)
-        timings = {"infer": inferred - started, "find": time.perf_counter() - inferred}
+        timings = {
+            "prepare": prepare_s,
+            "infer": inferred - started - prepare_s,
+            "find": time.perf_counter() - inferred,
+        }
         return Prediction(
             mask,
             probability_map,
@@ -133,12 +137,16 @@ class Ensemble:
 
     def _infer(
         self, scan: Scan, tta_ops: tuple[str, ...], deadline: Deadline
-    ) -> tuple[FloatMap, tuple[str, ...], FoldMaps]:
-        """Return the mean map (H, W), the views that it is the mean of, and the folds' own maps."""
+    ) -> tuple[FloatMap, tuple[str, ...], FoldMaps, float]:
+        """Return the mean map (H, W), the views that it is the mean of, the folds' own maps, and the
+        seconds that preparation took.
+        """
+        started = time.perf_counter()
         grey = to_grey(scan)  # (H, W)
         size = (grey.shape[0], grey.shape[1])
         preparations = [fold.metadata.preparation for fold in self.folds]
         prepared = {preparation: preparation.prepare(grey) for preparation in preparations}
+        prepare_s = time.perf_counter() - started
         width = self.engine.views_per_pass
         batches = [tta_ops[start : start + width] for start in range(0, len(tta_ops), width)]
 
@@ -162,7 +170,7 @@ class Ensemble:
         for preparation, over_views in zip(preparations, sums, strict=True):
             total += preparation.restore(over_views, size)  # (H, W)
         fold_maps = FoldMaps(tuple(sums), len(views), tuple(preparations), size)
-        return total / np.float32(len(self.folds) * len(views)), tuple(views), fold_maps
+        return total / np.float32(len(self.folds) * len(views)), tuple(views), fold_maps, prepare_s
 
     def _pass(
         self, fold: int, prepared: FloatMap, ops: tuple[str, ...], deadline: Deadline, must: bool

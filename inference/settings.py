@@ -1,5 +1,6 @@
 """Every setting of the service, read once from the environment and from `.env`."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -11,6 +12,10 @@ from inference.errors import SettingsError
 from inference.tta import FLIPS
 
 Names = Annotated[tuple[str, ...], NoDecode]
+Secrets = Annotated[tuple[SecretStr, ...], NoDecode]
+
+URL_SAFE_KEY = re.compile(r"[A-Za-z0-9._~-]{16,}")
+"""What an API key is made of: it may stand in an address, and cannot be guessed."""
 
 
 class Settings(BaseSettings):
@@ -40,10 +45,18 @@ class Settings(BaseSettings):
     deadline_s: Annotated[float, Field(gt=0)] = 8
     max_queue: Annotated[int, Field(ge=1)] = 64
     max_body_mb: Annotated[float, Field(gt=0, le=1024)] = 32
+    body_timeout_s: Annotated[float, Field(gt=0)] = 30
+    max_connections: Annotated[int, Field(ge=1)] = 512
+    shutdown_grace_s: Annotated[float, Field(ge=0)] = 10
+
+    api_key: Secrets = ()
+    cors_origins: Names = ()
+
     log_level: Literal["TRACE", "DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_format: Literal["text", "json"] = "text"
     log_dir: Path = Path("logs")
 
-    @field_validator("model_artifacts", "tta_ops", mode="before")
+    @field_validator("model_artifacts", "tta_ops", "api_key", "cors_origins", mode="before")
     @classmethod
     def _split_commas(cls, value: object) -> object:
         if isinstance(value, str):
@@ -64,6 +77,22 @@ class Settings(BaseSettings):
             raise ValueError(f"must be different names out of {', '.join(FLIPS)}")
         return ops
 
+    @field_validator("api_key")
+    @classmethod
+    def _hard_to_guess(cls, keys: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        if not all(URL_SAFE_KEY.fullmatch(key.get_secret_value()) for key in keys):
+            raise ValueError(
+                "each key must be 16 or more letters, digits or -._~, such as `openssl rand -hex 24` prints"
+            )
+        return keys
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _are_origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(re.fullmatch(r"\*|https?://[^/\s]+", origin) for origin in origins):
+            raise ValueError("each must be * or an origin such as https://example.org, without a path")
+        return origins
+
     @field_validator("log_level", mode="before")
     @classmethod
     def _upper_case(cls, level: object) -> object:
@@ -78,5 +107,13 @@ def read_settings() -> Settings:
         fault = error.errors()[0]
         name = str(fault["loc"][0]).upper()
         reason = fault["msg"].removeprefix("Value error, ")
-        value = ",".join(fault["input"]) if isinstance(fault["input"], tuple) else fault["input"]
-        raise SettingsError(f"the setting {name}={value} cannot be used: {reason}") from None
+        raise SettingsError(
+            f"the setting {name}{_shown(name, fault['input'])} cannot be used: {reason}"
+        ) from None
+
+
+def _shown(name: str, value: object) -> str:
+    """Return a bad value as it is to be shown; a key is not."""
+    if name.endswith("_KEY"):
+        return ""
+    return f"={','.join(map(str, value)) if isinstance(value, tuple) else value}"

@@ -1,93 +1,113 @@
-"""The log: console and `logs/api.log`, uvicorn's lines included, one line a request."""
+"""The log: console and `logs/api.log`, uvicorn's lines included, as lines of text or of JSON."""
 
+import json
 import logging
 import sys
-import time
+import traceback
+from collections.abc import Sequence
+from contextlib import suppress
+from logging.handlers import RotatingFileHandler
+from typing import TYPE_CHECKING, Any
 
 from loguru import logger
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from inference.settings import Settings
 
+if TYPE_CHECKING:
+    from loguru import Record
+
 LOG_FILE = "api.log"
-LINE = "{time:YYYY-MM-DD HH:mm:ss.SSS} {level: <7} {message}"
-ROTATION, RETENTION = "10 MB", 5
+MAX_BYTES, KEPT_FILES = 10_000_000, 5
 
 
 def configure_logging(settings: Settings) -> None:
     """Send everything to the console and to a rotated file; without a writable folder, to the console."""
     logger.remove()
-    logger.add(sys.stderr, level=settings.log_level, format=LINE, backtrace=False, diagnose=False)
+    keys = [key.get_secret_value() for key in settings.api_key]
+    spell = _as_json if settings.log_format == "json" else _as_text
+    logger.configure(patcher=lambda record: record["extra"].update(line=_without(keys, spell(record))))
+    options: dict[str, Any] = {
+        "level": settings.log_level,
+        "format": lambda _: "{extra[line]}\n",
+        "backtrace": False,
+        "diagnose": False,
+    }
+    logger.add(sys.stderr, **options)
     path = settings.log_dir / LOG_FILE
     try:
         settings.log_dir.mkdir(parents=True, exist_ok=True)
-        logger.add(
-            path,
-            level=settings.log_level,
-            format=LINE,
-            rotation=ROTATION,
-            retention=RETENTION,
-            backtrace=False,
-            diagnose=False,
-        )
+        logger.add(LogFile(path, maxBytes=MAX_BYTES, backupCount=KEPT_FILES, encoding="utf-8"), **options)
     except OSError as error:
         logger.warning("no log file: {} cannot be written ({})", path, error.strerror)
     logging.basicConfig(handlers=[_ToLoguru()], level=logging.INFO, force=True)
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)  # its warnings quote a bad form's bytes
     for name in ("uvicorn", "uvicorn.error"):
         logging.getLogger(name).handlers.clear()
         logging.getLogger(name).propagate = True
+
+
+class LogFile(RotatingFileHandler):
+    """A rotated file that the service can run without: a full disk costs lines, and is told once."""
+
+    is_failing = False
+    terminator = ""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line as it is spelt already."""
+        return record.getMessage()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a line where that can be done."""
+        self.has_failed = False
+        super().emit(record)
+        if self.is_failing and not self.has_failed:
+            sys.stderr.write(f"the log file {self.baseFilename} can be written again\n")
+        self.is_failing = self.has_failed
+
+    def close(self) -> None:
+        """End, with or without the last lines."""
+        with suppress(OSError):
+            super().close()
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
+        """Say so on the console, the first time."""
+        self.has_failed = True
+        if not self.is_failing:
+            reason = getattr(sys.exc_info()[1], "strerror", None) or "unknown reason"
+            sys.stderr.write(f"the log goes to the console alone: {self.baseFilename}: {reason}\n")
+
+
+def _as_text(record: "Record") -> str:
+    time, level = record["time"], record["level"].name
+    return f"{time:YYYY-MM-DD HH:mm:ss.SSS} {level:<7} {record['message']}{_trace(record)}"
+
+
+def _as_json(record: "Record") -> str:
+    line = {
+        "time": record["time"].isoformat(timespec="milliseconds"),
+        "level": record["level"].name,
+        "message": record["message"],
+        **{name: value for name, value in record["extra"].items() if value is not None},
+    }
+    if record["exception"]:
+        line["exception"] = _trace(record).lstrip()
+    return json.dumps(line)
+
+
+def _trace(record: "Record") -> str:
+    if not (error := record["exception"]):
+        return ""
+    return "\n" + "".join(traceback.format_exception(error.type, error.value, error.traceback)).rstrip()
+
+
+def _without(keys: Sequence[str], line: str) -> str:
+    """Take keys out of a line, however they got there."""
+    for key in keys:
+        line = line.replace(key, "[key]")
+    return line
 
 
 class _ToLoguru(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         level = record.levelname if record.levelname in logger._core.levels else record.levelno  # type: ignore[attr-defined]
         logger.opt(exception=record.exc_info).log(level, record.getMessage())
-
-
-class RequestLog:
-    """ASGI middleware: one line a request with status, body size, time and findings, never content.
-
-    It leaves the time of arrival in the request's state, from which deadlines count.
-    """
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on, and write its line when it is over."""
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        started = time.perf_counter()
-        scope.setdefault("state", {})["arrived"] = time.monotonic()
-        status, received = 0, 0
-
-        async def receive_counted() -> Message:
-            nonlocal received
-            message = await receive()
-            received += len(message.get("body", b""))
-            return message
-
-        async def send_noted(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message)
-
-        try:
-            await self.app(scope, receive_counted, send_noted)
-        except Exception:
-            status = 500
-            raise
-        finally:
-            elapsed_ms = 1000 * (time.perf_counter() - started)
-            findings = scope.get("state", {}).get("findings", "")
-            logger.info(
-                "{} {} {} {:.0f} kB {:.0f} ms {}",
-                scope["method"],
-                scope.get("raw_path", b"").decode("latin-1"),
-                status or "no answer",
-                received / 1000,
-                elapsed_ms,
-                findings,
-            )

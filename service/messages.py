@@ -101,6 +101,36 @@ class Health(BaseModel):
     state: str
 
 
+class Live(BaseModel):
+    """Whether the process answers, as the Open Inference Protocol has it."""
+
+    live: bool
+
+
+class Ready(BaseModel):
+    """Whether scans can be segmented, as the Open Inference Protocol has it."""
+
+    ready: bool
+
+
+class TensorMetadata(BaseModel):
+    """An input or output of a model (Open Inference Protocol)."""
+
+    name: str
+    datatype: str
+    shape: list[int]
+
+
+class ModelMetadata(BaseModel):
+    """A model (Open Inference Protocol); scans go to `/predict`, as base64 text."""
+
+    name: str
+    versions: list[str]
+    platform: str
+    inputs: list[TensorMetadata]
+    outputs: list[TensorMetadata]
+
+
 class Problem(BaseModel):
     """What was wrong with a request (RFC 9457)."""
 

@@ -1,47 +1,13 @@
-"""A service whose folds are not ready, or never will be: run in this process, to hold it there."""
+"""A service whose folds are not ready, or never will be, or whose engine fails."""
 
 import threading
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-import httpx
 import pytest
-import uvicorn
 
-from api import create_app
 from inference.ensemble import Ensemble, load_ensemble
-from inference.settings import Settings
-from tests.conftest import ROOT, as_base64, free_port, plain_settings
-
-SCAN = {"img": as_base64((ROOT / "samples" / "phantom_1.png").read_bytes())}
-
-
-@contextmanager
-def serving(settings: Settings, ensemble: Ensemble | None = None) -> Iterator[httpx.Client]:
-    """Serve the app on a free port from a thread of this process."""
-    port = free_port()
-    server = uvicorn.Server(uvicorn.Config(create_app(settings, ensemble), port=port, log_config=None))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    try:
-        while not server.started:
-            time.sleep(0.01)
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
-            yield client
-    finally:
-        server.should_exit = True
-        thread.join()
-
-
-def wait_for(client: httpx.Client, state: str) -> httpx.Response:
-    for _ in range(300):
-        answer = client.get("/health/ready")
-        if answer.json()["state"] == state:
-            return answer
-        time.sleep(0.1)
-    raise AssertionError(f"the service was never {state}")
+from tests.conftest import ROOT, plain_settings
+from tests.service.in_process import SCAN, running, serving, wait_for
 
 
 def test_ready_is_503_until_the_folds_are_warmed_up(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,3 +41,42 @@ def test_folds_that_cannot_be_loaded_leave_the_service_failed(tmp_path: Path) ->
     with serving(plain_settings(models_dir=tmp_path)) as client:
         assert wait_for(client, "failed").status_code == 503
         assert client.post("/predict", json=SCAN).status_code == 503
+
+
+def test_an_engine_that_fails_turns_ready_off_until_it_works_again(
+    monkeypatch: pytest.MonkeyPatch, ensemble: Ensemble
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("the card fell off the bus")
+
+    with serving(plain_settings(), ensemble) as client:
+        wait_for(client, "ready")
+        with monkeypatch.context() as broken:
+            broken.setattr(ensemble.engine, "run", fail)
+            answer = client.post("/predict", json=SCAN, headers={"X-Request-ID": "scan-7"})
+            assert (answer.status_code, answer.headers["content-type"]) == (500, "application/problem+json")
+            assert answer.json()["request_id"] == answer.headers["x-request-id"] == "scan-7"
+            assert "bus" not in answer.text
+            assert wait_for(client, "failed").status_code == 503
+            refused = client.post("/predict", json=SCAN)
+            assert (refused.status_code, refused.headers["retry-after"]) == (503, "2")
+            assert client.get("/v2/health/ready").json() == {"ready": False}
+            assert client.get("/v2/health/live").json() == {"live": True}
+        assert wait_for(client, "ready").status_code == 200
+        assert client.post("/predict", json=SCAN).status_code == 200
+
+
+def test_a_scan_that_fails_does_not_turn_ready_off(
+    monkeypatch: pytest.MonkeyPatch, ensemble: Ensemble
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("this scan and no other")
+
+    with running(plain_settings(), ensemble) as (client, service):
+        wait_for(client, "ready")
+        with monkeypatch.context() as broken:
+            broken.setattr(ensemble, "predict", fail)
+            broken.setattr(ensemble, "warm_up", lambda: None)
+            assert client.post("/predict", json=SCAN).status_code == 500
+            assert service.state == "ready"
+        assert client.post("/predict", json=SCAN).status_code == 200

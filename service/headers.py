@@ -1,0 +1,42 @@
+"""The headers that tell a browser what it may do with an answer."""
+
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+CDN = "https://cdn.jsdelivr.net"
+ALL_PAGES = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+}
+DOCS_POLICY = (
+    # Swagger UI comes from a CDN and is started by a script in the page, which shows no input of anybody
+    f"default-src 'none'; script-src 'unsafe-inline' {CDN}; style-src 'unsafe-inline' {CDN}; "
+    f"img-src data: https://fastapi.tiangolo.com {CDN}; connect-src 'self'; frame-ancestors 'none'"
+)
+
+
+class SecurityHeaders:
+    """ASGI middleware: nothing may be framed, guessed, kept or loaded, but what `/docs` needs."""
+
+    def __init__(self, app: ASGIApp, *, docs_path: str) -> None:
+        self.app = app
+        self.docs_path = docs_path
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, and its answer back with the headers."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers.update(ALL_PAGES)
+                if scope["path"] == self.docs_path and message["status"] == 200:
+                    headers["Content-Security-Policy"] = DOCS_POLICY
+            await send(message)
+
+        await self.app(scope, receive, send_with_headers)

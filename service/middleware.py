@@ -1,0 +1,38 @@
+"""What stands between uvicorn and the routes, in which order."""
+
+from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
+
+from inference.settings import Settings
+from service.access import Access
+from service.body_limit import BodyLimit
+from service.body_time import BodyTime
+from service.headers import SecurityHeaders
+from service.metrics import Metrics
+from service.observation import REQUEST_ID, Observed
+
+VIEWS_HEADER = "X-Views-Used"
+
+
+def install_middleware(app: FastAPI, settings: Settings, metrics: Metrics) -> None:
+    """Wrap the app, whose routes are all there, from the inside out."""
+    app.add_middleware(BodyLimit, max_bytes=max_body_bytes(settings))
+    app.add_middleware(BodyTime, seconds=settings.body_timeout_s)
+    if settings.api_key:
+        app.add_middleware(Access, keys=[key.get_secret_value() for key in settings.api_key])
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=("GET", "POST"),
+            allow_headers=("Authorization", "Content-Type", "X-API-Key", REQUEST_ID),
+            expose_headers=("Retry-After", VIEWS_HEADER, REQUEST_ID),
+        )
+    app.add_middleware(SecurityHeaders, docs_path=app.docs_url or "")
+    paths = {path for route in app.routes if isinstance(path := getattr(route, "path", None), str)}
+    app.add_middleware(Observed, metrics=metrics, routes=frozenset(paths))
+
+
+def max_body_bytes(settings: Settings) -> int:
+    """Return `MAX_BODY_MB` in bytes."""
+    return int(settings.max_body_mb * 1e6)

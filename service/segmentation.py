@@ -1,0 +1,177 @@
+"""What the routes share: the one ensemble of this process, and the scans that it works on."""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import anyio
+from anyio.to_thread import run_sync
+from fastapi import Request
+from loguru import logger
+from starlette.requests import ClientDisconnect
+
+from inference.deadline import Deadline
+from inference.ensemble import Ensemble, Prediction, load_ensemble
+from inference.errors import ScanError
+from inference.settings import Settings
+from service.admission import Admission
+from service.metrics import Metrics
+from service.problems import Refusal
+from service.readiness import State
+from service.scan_content import ScanContent
+from utils import Scan, encode_request
+
+RETRY_START_S = 2
+LONGEST_PAUSE_S = 30
+"""Between two self-tests of an engine that has failed."""
+
+
+@dataclass(frozen=True)
+class Segmented:
+    """A scan's mask as it is sent, what it was made of, and how long each stage took."""
+
+    img: str
+    prediction: Prediction
+    stages_s: dict[str, float]
+
+
+class Service:
+    """The ensemble, whether it can be used, and who waits for it."""
+
+    def __init__(self, settings: Settings, ensemble: Ensemble | None) -> None:
+        self.settings = settings
+        self.ensemble = ensemble
+        self.state = State.STARTING
+        self.started = time.monotonic()
+        self.admission = Admission(max_queue=settings.max_queue, deadline_s=settings.deadline_s)
+        self.turns = anyio.CapacityLimiter(1)
+        self.metrics = Metrics()
+        self.metrics.watch(waiting=lambda: self.admission.inside, ready=lambda: self.state is State.READY)
+        self.on_failure: Callable[[], None] = lambda: None
+        self._self_test: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Load the folds where that has not been done, and warm them up, off the event loop."""
+        try:
+            if self.ensemble is None:
+                self.ensemble = await run_sync(load_ensemble, self.settings)
+            began = time.monotonic()
+            await run_sync(self.ensemble.warm_up)
+        except Exception as error:
+            self.state = State.FAILED
+            logger.error("the service cannot start: {}", error)
+            self.on_failure()
+            return
+        self.admission.answered(began)
+        # one scan is computed, one has its passes waiting, one is decoded or encoded meanwhile
+        self.turns.total_tokens = self.ensemble.engine.parallel_passes + 2
+        self.metrics.model(self.ensemble)
+        if self.state is State.STARTING:
+            self.state = State.READY
+        logger.info("ready: {}", self.ensemble.identity())
+
+    def drain(self) -> None:
+        """Take nothing new on; what has been taken on is finished."""
+        self.state = State.DRAINING
+
+    def check(self) -> None:
+        """Raise `Refusal` where a scan that came now would not be segmented, or not in time."""
+        if self.state is State.DRAINING:
+            detail = "the service is ending: try again in a moment"
+            raise Refusal(503, detail, "draining", retry_after_s=RETRY_START_S)
+        if self.state is not State.READY:
+            detail = f"no scan can be segmented: the service is {self.state}"
+            raise Refusal(503, detail, "not_ready", retry_after_s=RETRY_START_S)
+        self.admission.check()
+
+    async def segment(self, content: ScanContent, request: Request) -> Segmented:
+        """Decode a scan, run the ensemble on it and encode the mask, in the order of arrival.
+
+        Raises `Refusal` where there is no room, no time or no ensemble for it, `ScanError` where it
+        is no scan, and `ClientDisconnect` where its sender hung up before its turn came.
+        """
+        deadline = Deadline(self.settings.deadline_s, since=request.state.arrived)
+        stages_s: dict[str, float] = {}
+        self.check()
+        with self.admission.place():
+            with _timed(stages_s, "queue"):
+                await self._wait_for_turn(request)
+            try:
+                began = time.monotonic()
+                with _timed(stages_s, "decode"):
+                    scan = await run_sync(content.decode)
+                prediction = await self._predict(scan, deadline)
+                stages_s |= {stage: ms / 1000 for stage, ms in prediction.timings_ms.items()}
+                with _timed(stages_s, "encode"):
+                    img = await run_sync(encode_request, prediction.mask)
+                self.admission.answered(began)
+            finally:
+                self.turns.release()
+        self.metrics.segmented(prediction, stages_s)
+        return Segmented(img, prediction, stages_s)
+
+    async def _wait_for_turn(self, request: Request) -> None:
+        """Take one of the turns, unless the client hangs up before: then raise `ClientDisconnect`."""
+        has_turn = hung_up = False
+        async with anyio.create_task_group() as group:
+
+            async def watch() -> None:
+                nonlocal hung_up
+                while (await request.receive())["type"] != "http.disconnect":
+                    pass
+                hung_up = True
+                group.cancel_scope.cancel()
+
+            group.start_soon(watch)
+            await self.turns.acquire()
+            has_turn = True
+            group.cancel_scope.cancel()
+        if hung_up:
+            if has_turn:
+                self.turns.release()
+            raise ClientDisconnect
+
+    async def _predict(self, scan: Scan, deadline: Deadline) -> Prediction:
+        assert self.ensemble is not None
+        if self.state is State.FAILED:
+            self.check()
+        try:
+            return await run_sync(self.ensemble.predict, scan, deadline)
+        except ScanError:
+            raise
+        except Exception:
+            self._doubt_engine()
+            raise
+
+    def _doubt_engine(self) -> None:
+        """Find out whether it was the scan that the engine failed at, or the engine itself."""
+        if self._self_test is None or self._self_test.done():
+            self._self_test = asyncio.create_task(self._test_engine())
+
+    async def _test_engine(self) -> None:
+        """Segment a blank scan; while that fails, no scan is taken on, and it is tried again and again."""
+        assert self.ensemble is not None
+        pause_s = 1
+        while True:
+            try:
+                await run_sync(self.ensemble.warm_up)
+            except Exception as error:
+                if self.state is State.READY:
+                    self.state = State.FAILED
+                logger.error("the engine failed its self-test, the next is in {} s: {}", pause_s, error)
+                await asyncio.sleep(pause_s)
+                pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+            else:
+                if self.state is State.FAILED:
+                    self.state = State.READY
+                logger.info("the engine passed its self-test: the service is {}", self.state)
+                return
+
+
+@contextmanager
+def _timed(stages_s: dict[str, float], stage: str) -> Iterator[None]:
+    began = time.perf_counter()
+    yield
+    stages_s[stage] = time.perf_counter() - began

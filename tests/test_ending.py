@@ -1,0 +1,141 @@
+"""How the service ends, on its own terms and on others', and that it comes back."""
+
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+
+from tests.conftest import ROOT, Server, as_base64, environment, file_bytes, start_server
+from training.phantoms import Phantom
+
+REQUESTS = 16
+KILLS = int(os.environ.get("TUMOR_TEST_KILLS", "1"))
+"""At how many random moments the service is killed; CI has time for one."""
+
+
+def test_told_to_end_it_is_not_ready_any_more_and_answers_what_it_has_taken_on(
+    tmp_path: Path, server: Server, phantom: Phantom
+) -> None:
+    ending = start_server(tmp_path, DEADLINE_S=1000, SHUTDOWN_GRACE_S=300)
+    scan = {"img": as_base64(file_bytes(phantom.grey))}
+    with ThreadPoolExecutor(REQUESTS) as clients:
+        asked = [clients.submit(ending.post, "/predict", json=scan) for _ in range(REQUESTS)]
+        while waiting(ending) < REQUESTS:
+            time.sleep(0.05)
+        ending.process.send_signal(signal.SIGTERM)
+        readiness = wait_until_not_ready(ending)
+        refused = ending.post("/predict", json=scan)
+        statuses = [answer.result().status_code for answer in asked]
+    assert readiness.json() == {"state": "draining"}
+    assert (refused.status_code, int(refused.headers["retry-after"]) >= 1) == (503, True)
+    assert statuses == [200] * REQUESTS
+    assert ending.process.wait(timeout=20) == 0
+
+
+def test_what_outlasts_the_grace_is_told_so(tmp_path: Path, server: Server) -> None:
+    ending = start_server(tmp_path, DEADLINE_S=1000, SHUTDOWN_GRACE_S=0.5)
+    scan = {"img": as_base64(file_bytes(np.full((3000, 3000), 255, np.uint8)))}
+    with ThreadPoolExecutor(4) as clients:
+        asked = [clients.submit(ending.post, "/predict", json=scan) for _ in range(4)]
+        while waiting(ending) < 4:
+            time.sleep(0.05)
+        ending.process.send_signal(signal.SIGTERM)
+        answers = [answer.result() for answer in asked]
+    assert ending.process.wait(timeout=20) == 0
+    cut_off = [answer for answer in answers if answer.status_code == 503]
+    assert len(cut_off) >= 3  # one may have been done
+    for answer in cut_off:
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert "before this request was answered" in answer.json()["detail"]
+        assert int(answer.headers["retry-after"]) >= 1
+    assert "Traceback" not in ending.log.read_text()
+
+
+def test_killed_in_the_middle_of_anything_the_next_start_is_ready(
+    tmp_path: Path, server: Server, phantom: Phantom
+) -> None:
+    moments, scan = random.Random(), {"img": as_base64(file_bytes(phantom.grey))}
+    cache = tmp_path / "cache"
+    kept = shutil.copytree(ROOT / "models" / "cache" / "converted", cache / "converted")
+    for number in range(KILLS):
+        next(kept.glob("*.openvino")).unlink()  # so that it converts and writes a fold meanwhile
+        settings = environment(PORT=0, LOG_DIR=tmp_path, MODEL_CACHE_DIR=cache)
+        starting = subprocess.Popen([sys.executable, "api.py"], cwd=ROOT, env=settings)
+        time.sleep(moments.uniform(0, 10))
+        starting.kill()
+        starting.wait()
+        again = start_server(tmp_path, MODEL_CACHE_DIR=cache)
+        try:
+            assert again.post("/predict", json=scan).status_code == 200, number
+        finally:
+            again.process.kill()
+            again.process.wait()
+
+
+def test_many_clients_a_quarter_of_which_hang_up(server: Server, phantom: Phantom) -> None:
+    scan = {"img": as_base64(file_bytes(phantom.grey[:96, :96]))}
+    count = 60
+
+    def ask(number: int) -> httpx.Response | None:
+        if number % 4:
+            return server.post("/predict", json=scan)
+        try:
+            return httpx.post(server.url + "/predict", json=scan, timeout=httpx.Timeout(5, read=0.01))
+        except httpx.ReadTimeout:
+            return None
+
+    with ThreadPoolExecutor(count) as clients:
+        answers = list(clients.map(ask, range(count)))
+    stayed = [answer for number, answer in enumerate(answers) if number % 4]
+    assert all(answer is not None and answer.status_code in (200, 503) for answer in stayed)
+    assert any(answer.status_code == 200 for answer in stayed if answer)
+    for answer in stayed:
+        if answer is not None and answer.status_code == 503:
+            assert int(answer.headers["retry-after"]) >= 1
+    due = time.monotonic() + 5
+    while (after := server.post("/predict", json=scan)).status_code != 200:
+        assert time.monotonic() < due, after.text
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full to stand for a full disk")
+def test_a_full_disk_costs_lines_of_the_log_and_one_sentence(
+    tmp_path: Path, server: Server, phantom: Phantom
+) -> None:
+    (tmp_path / "api.log").symlink_to("/dev/full")
+    console = tmp_path / "console"
+    with console.open("wb") as stderr:
+        full = start_server(tmp_path, stderr=stderr)
+        answer = full.post("/predict", json={"img": as_base64(file_bytes(phantom.grey))})
+        full.process.terminate()
+        assert full.process.wait(timeout=20) == 0
+    assert answer.status_code == 200
+    text = console.read_text()
+    assert text.count("the log goes to the console alone") == 1
+    assert "POST /predict 200" in text
+    assert "Traceback" not in text
+
+
+def waiting(server: Server) -> int:
+    """Return how many scans wait or are worked on."""
+    gauge = re.search(r"^tumor_scans_waiting (\S+)$", server.get("/metrics").text, flags=re.MULTILINE)
+    assert gauge is not None
+    return round(float(gauge[1]))
+
+
+def wait_until_not_ready(server: Server) -> httpx.Response:
+    for _ in range(200):
+        answer = server.get("/health/ready")
+        if answer.status_code == 503:
+            return answer
+        time.sleep(0.01)
+    raise AssertionError("it was ready to the end")
