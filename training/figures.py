@@ -28,7 +28,7 @@ def plot_distribution(dice: Sample) -> Figure:
     """Draw how many patients have which Dice."""
     figure = Figure(figsize=PLOT_INCHES, layout="constrained")
     axes = figure.subplots()
-    axes.hist(dice, bins=np.linspace(0, 1, 21), color="tab:blue")
+    axes.hist(dice, bins=np.linspace(0, 1, 21).tolist(), color="tab:blue")
     axes.axvline(float(dice.mean()), color="tab:red", label=f"mean {dice.mean():.3f}")
     axes.axvline(float(np.median(dice)), color="black", ls=":", label=f"median {np.median(dice):.3f}")
     axes.set(xlabel="Dice", ylabel="patients")
