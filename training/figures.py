@@ -28,7 +28,7 @@ def plot_distribution(dice: Sample) -> Figure:
     """Draw how many patients have which Dice."""
     figure = Figure(figsize=PLOT_INCHES, layout="constrained")
     axes = figure.subplots()
-    axes.hist(dice, bins=np.linspace(0, 1, 21), color="tab:blue")
+    axes.hist(dice, bins=np.linspace(0, 1, 21).tolist(), color="tab:blue")
     axes.axvline(float(dice.mean()), color="tab:red", label=f"mean {dice.mean():.3f}")
     axes.axvline(float(np.median(dice)), color="black", ls=":", label=f"median {np.median(dice):.3f}")
     axes.set(xlabel="Dice", ylabel="patients")
@@ -54,7 +54,7 @@ def plot_reliability(patients: npt.NDArray[np.bool_], probabilities: Sample) -> 
     axes.plot((0, 1), (0, 1), color="grey", ls=":")
     axes.plot(mean, share, marker="o")
     axes.set(ylabel="share of patients", ylim=(-0.02, 1.02))
-    bins = np.linspace(0, 1, RELIABILITY_BINS + 1)
+    bins = np.linspace(0, 1, RELIABILITY_BINS + 1).tolist()
     below.hist([probabilities[patients], probabilities[~patients]], bins, label=["patients", "controls"])
     below.set(xlabel="tumour probability", ylabel="scans")
     below.legend()
