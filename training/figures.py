@@ -54,7 +54,7 @@ def plot_reliability(patients: npt.NDArray[np.bool_], probabilities: Sample) -> 
     axes.plot((0, 1), (0, 1), color="grey", ls=":")
     axes.plot(mean, share, marker="o")
     axes.set(ylabel="share of patients", ylim=(-0.02, 1.02))
-    bins = np.linspace(0, 1, RELIABILITY_BINS + 1)
+    bins = np.linspace(0, 1, RELIABILITY_BINS + 1).tolist()
     below.hist([probabilities[patients], probabilities[~patients]], bins, label=["patients", "controls"])
     below.set(xlabel="tumour probability", ylabel="scans")
     below.legend()
