@@ -100,7 +100,7 @@ class Download:
         return self.artifact
 
     def _take(self, artifact: Artifact) -> None:
-        self.artifact = artifact
+        self.artifact, self._told = artifact, time.monotonic()
         has = "which is in the cache" if self.cache.holds(artifact) else f"{artifact.size / MEGABYTE:.1f} MB"
         logger.info("{} is {}, {}", self.name, artifact.name, has)
 

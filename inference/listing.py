@@ -73,7 +73,7 @@ def folds_table(rows: Sequence[ListedFold]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("fold")
     table.add_column("from", overflow="fold")
-    for title in ("SHA-256", "preparation", "Dice (patients)"):
+    for title in ("SHA-256", "preparation", "Dice (n)"):
         table.add_column(title, no_wrap=True)
     for row in rows:
         sha256 = row.fold.sha256 if row.fold else row.entry.sha256
@@ -91,7 +91,7 @@ def folds_table(rows: Sequence[ListedFold]) -> Table:
 def _preparation(preparation: Preparation) -> str:
     if preparation.input_size is not None:
         height, width = preparation.input_size
-        size = f"{width} x {height} px"
+        size = f"{height} x {width}"
     else:
         size = f"scale {preparation.input_scale:g}"
     return f"{size}, {preparation.normalisation}"

@@ -10,7 +10,7 @@ from inference.checkpoints import load_network, save_fold
 from inference.errors import WeightsError
 from inference.preparation import ORIGINAL_PREPARATION, Preparation
 from inference.unet import build_unet
-from inference.weights import FoldFile, FoldMetadata, read_fold
+from inference.weights import METADATA_KEY, FoldFile, FoldMetadata, read_fold
 
 METADATA = FoldMetadata(fold=1, preparation=Preparation(input_scale=0.5), threshold=0.4, training={"seed": 3})
 
@@ -48,7 +48,7 @@ def test_batch_statistics_keep_their_range(tmp_path: Path, network: torch.nn.Mod
     assert norm.running_var[0] == 1e6  # type: ignore[index]
 
 
-@pytest.mark.parametrize("prefix", ["", "module.", "model."])
+@pytest.mark.parametrize("prefix", ["", "module.", "network.", "model.module."])
 @pytest.mark.parametrize("wrapped", [False, True])
 def test_a_checkpoint_without_metadata_is_one_of_the_originals(
     tmp_path: Path, network: torch.nn.Module, prefix: str, wrapped: bool
@@ -84,13 +84,50 @@ def test_a_checkpoint_without_a_state_dict_is_refused(tmp_path: Path, content: o
         load_network(read_fold(tmp_path / "fold.pth"))
 
 
+def training_checkpoint(network: torch.nn.Module, path: Path, **more: object) -> None:
+    """Write a checkpoint as Lightning does, but for its optimiser and loops."""
+    state = {"network." + name: tensor for name, tensor in network.state_dict().items()}
+    torch.save({"pytorch-lightning_version": "2.6", "state_dict": state, **more}, path)
+
+
 def test_a_training_checkpoint_is_not_taken_for_one_of_the_originals(
     tmp_path: Path, network: torch.nn.Module
 ) -> None:
-    state = {"network." + name: tensor for name, tensor in network.state_dict().items()}
-    torch.save({"pytorch-lightning_version": "2.6", "state_dict": state}, tmp_path / "epoch=1.ckpt")
+    training_checkpoint(network, tmp_path / "epoch=1.ckpt")
     with pytest.raises(WeightsError, match=r"use the fold\.safetensors"):
-        load_network(read_fold(tmp_path / "epoch=1.ckpt"))
+        read_fold(tmp_path / "epoch=1.ckpt")
+
+
+def test_a_training_checkpoint_says_itself_how_its_scans_are_prepared(
+    tmp_path: Path, network: torch.nn.Module
+) -> None:
+    untrained = {"network." + name: torch.zeros_like(t) for name, t in network.state_dict().items()}
+    path = tmp_path / "epoch=1.ckpt"
+    training_checkpoint(
+        network,
+        path,
+        **{METADATA_KEY: METADATA.model_dump_json()},
+        current_model_state=untrained,  # the weights beside their averages
+        averaging_state={"n_averaged": torch.tensor(3)},
+    )
+    fold = read_fold(path)
+    assert fold.metadata == METADATA
+    for name, tensor in load_network(fold).state_dict().items():
+        torch.testing.assert_close(tensor, network.state_dict()[name])
+
+
+def test_averages_as_pytorch_keeps_them_are_loaded(tmp_path: Path, network: torch.nn.Module) -> None:
+    averaged = torch.optim.swa_utils.AveragedModel(network)
+    torch.save(averaged.state_dict(), tmp_path / "fold.pth")
+    load_network(read_fold(tmp_path / "fold.pth"))
+
+
+def test_several_networks_in_one_file_are_refused(tmp_path: Path, network: torch.nn.Module) -> None:
+    state = network.state_dict()
+    both = {prefix + name: tensor for prefix in ("model.", "network.") for name, tensor in state.items()}
+    torch.save(both, tmp_path / "fold.pth")
+    with pytest.raises(WeightsError, match="holds the tensors of several networks"):
+        load_network(read_fold(tmp_path / "fold.pth"))
 
 
 @pytest.mark.parametrize(

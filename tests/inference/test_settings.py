@@ -48,6 +48,8 @@ def test_artifacts_are_separated_by_commas(name: str, monkeypatch: pytest.Monkey
         ("PORT", "70000", "65535"),
         ("MAX_BODY_MB", "0", "greater than 0"),
         ("LOG_LEVEL", "LOUD", "'INFO'"),
+        ("MODEL_ARTIFACTS", "a/b/c:v1,fold0:v1", "'fold0:v1' is not the name of an artifact in full"),
+        ("MODEL_ARTIFACTS", "a/b/c,a/b/c:latest", "name every artifact once"),
     ],
 )
 def test_a_bad_value_is_named_in_one_sentence(

@@ -78,6 +78,10 @@ def test_a_killed_fit_resumes_where_it_was(
     assert not run_in_process(monkeypatch, *fit_arguments(data, run_dir, "--resume"))
     metadata = read_fold(run_dir / "fold.safetensors").metadata
     assert metadata.training["steps"] == 6 * 2  # epochs x batches: as if it had never been killed
+    checkpoint = newest_checkpoint(run_dir)
+    assert checkpoint is not None
+    assert read_fold(checkpoint).metadata.preparation == metadata.preparation
+    load_network(read_fold(checkpoint))
     later = run_dir / "metrics" / "version_1" / "metrics.csv"
     assert later.exists()
     with later.open() as file:
