@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from inference.artifact_download import FEW_RETRIES
 from inference.errors import SegmentationError, SettingsError
 from inference.settings import Settings
 from training.publications import Publication, write_publication
@@ -68,7 +69,7 @@ def _upload(order: Order, key: str, scratch: Path) -> Answer:
         subprocess.run(
             [sys.executable, "-m", UPLOADER, order_file, answer_file],
             cwd=PROJECT_DIR,
-            env={**os.environ, **own, **folders},
+            env={**FEW_RETRIES, **os.environ, **own, **folders},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             timeout=order.timeout_s,

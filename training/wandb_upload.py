@@ -5,7 +5,6 @@ ended at any time.
 """
 
 import os
-import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from pydantic import BaseModel
 
 START_PATIENCE_S = 30
 KEY_PAGE = "https://wandb.ai/authorize"
-HTTP_STATUS = re.compile(r"returned error (\d{3})|\b(\d{3}) (?:Unauthorized|Forbidden|Not Found)")
+TRIED_AGAIN = ("while retrying", "giving up", "deadline exceeded", "timed out")
 
 
 class Folder(BaseModel):
@@ -72,19 +71,21 @@ def upload(order: Order, scratch: Path) -> Answer:
 
 
 def explain(detail: str, order: Order) -> str:
-    """Turn what the SDK says into a sentence that says what to do."""
+    """Turn what the SDK says into a sentence that says what to do.
+
+    It tries again what a server or the network fails at, and says so; of what W&B refuses it gives
+    W&B's own words.
+    """
     host = os.environ.get("WANDB_BASE_URL") or "https://api.wandb.ai"
     place = f"{order.entity}/{order.project}"
-    found = HTTP_STATUS.search(detail)
-    status = found and (found[1] or found[2])
     last = detail.splitlines()[-1].removeprefix("while retrying: ")
+    if any(words in detail for words in TRIED_AGAIN):
+        return f"{host} cannot be asked to publish to {place} ({last}): check the network, and publish again"
     if "WANDB_API_KEY invalid" in detail:
         return f"the key in WANDB_API_KEY is no W&B key ({last}): take one from {KEY_PAGE}"
-    if status == "401" or "not logged in" in detail:
-        return f"{host} refuses the key in WANDB_API_KEY: take a valid one from {KEY_PAGE}"
-    if status in ("403", "404") or "permission" in detail or "not found" in detail:
-        return f"WANDB_API_KEY may not write to {place} ({last}): correct --project, or use another key"
-    return f"{host} did not take the artifacts for {place} ({last}): check the network, and publish again"
+    if "not logged in" in detail or "401" in detail:
+        return f"{host} refuses the key in WANDB_API_KEY ({last}): take a valid one from {KEY_PAGE}"
+    return f"{host} does not let this key publish to {place} ({last}): correct --project, or use another key"
 
 
 def main(order_file: str, answer_file: str) -> None:
