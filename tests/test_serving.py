@@ -184,7 +184,7 @@ def test_without_time_the_identity_view_answers_and_says_so(slow_folds: Path, ph
 
 
 def test_a_full_queue_refuses_at_once_and_says_when_to_come_back(slow_folds: Path, phantom: Phantom) -> None:
-    small = start_server(slow_folds, MODELS_DIR=slow_folds, MAX_QUEUE=2, TTA=False)
+    small = start_server(slow_folds, MODELS_DIR=slow_folds, MAX_QUEUE=2, TTA=False, DEADLINE_S=1000)
     try:
         with ThreadPoolExecutor(6) as clients:
             answers = list(clients.map(lambda _: small.post("/predict", json=request_of(phantom)), range(6)))
