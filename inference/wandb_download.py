@@ -11,7 +11,6 @@ import json
 import logging
 import os
 import shutil
-import signal
 import sys
 import threading
 from pathlib import Path, PurePosixPath
@@ -22,10 +21,10 @@ from inference.artifact_download import FILES_DIR, REPORT_FILE
 from inference.artifact_names import ArtifactName, parse_artifact_name
 from inference.engines.ranges import RANGES_SUFFIX
 from inference.ensemble_file import ENSEMBLE_FILE
+from inference.wandb_errors import RefusalError, explain
 from inference.weights import CHECKPOINT_SUFFIXES
 
 ATTEMPTS = 4
-KEY_PAGE = "https://wandb.ai/authorize"
 
 
 class Report:
@@ -62,11 +61,7 @@ class Patience(logging.Handler):
                 f"the file of the artifact {self.artifact} cannot be had (HTTP {status}): start again later"
             )
             self.report.say(error=sentence, unreachable=True)
-            end()
-
-
-class RefusalError(Exception):
-    """The artifact is not one that can be served; the message says why."""
+            os._exit(1)
 
 
 def fetch(name: ArtifactName, cache: ArtifactCache, scratch: Path, report: Report) -> None:
@@ -130,90 +125,19 @@ def _scores(metadata: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def explain(error: Exception, name: ArtifactName) -> dict[str, Any]:
-    """Turn what the SDK raised into a sentence, and say whether W&B just could not be reached.
-
-    The SDK raises many types, its own and its transports': what tells them apart is the HTTP status
-    of the answer that caused them.
-    """
-    host = os.environ.get("WANDB_BASE_URL") or "https://api.wandb.ai"
-    detail = _detail(error)
-    status = _status(error)
-    of_file = isinstance(error, OSError)  # as those of the transport of files are
-    unreachable = False
-    if isinstance(error, RefusalError):
-        sentence = str(error)
-    elif isinstance(error, OSError) and error.errno is not None:
-        sentence = (
-            f"the artifact {name} cannot be written ({detail}): set MODEL_CACHE_DIR to a folder with room"
-        )
-    elif "WANDB_API_KEY invalid" in detail:
-        sentence = f"the key in WANDB_API_KEY is no W&B key ({detail}): take one from {KEY_PAGE}"
-    elif status == 401 and not of_file:
-        sentence = f"{host} refuses the key in WANDB_API_KEY ({detail}): take a valid one from {KEY_PAGE}"
-    elif status in (401, 403):
-        sentence = f"the key in WANDB_API_KEY may not read the artifact {name} (HTTP {status}): use another"
-    elif status == 404 and of_file:
-        sentence = f"the artifact {name} is listed, but its file is missing (HTTP 404): publish it again"
-    elif status == 404:
-        sentence = f"{host} does not answer as W&B does (HTTP 404): correct WANDB_BASE_URL, or leave it out"
-    elif "not found" in detail:
-        sentence = (
-            f"there is no artifact {name} that the key in WANDB_API_KEY may read ({detail}): check its name"
-        )
-    elif of_file:
-        unreachable = True
-        sentence = f"the download of the artifact {name} broke off: check the network, and start again"
-    else:
-        unreachable = True
-        sentence = (
-            f"{host} cannot be asked for the artifact {name} ({detail}): check the network, and start again"
-        )
-    return {"error": sentence, "unreachable": unreachable}
-
-
-def _detail(error: BaseException) -> str:
-    """Return what the first of a chain of errors says, without the tale of the attempts before the last."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    text = str(error).strip() or type(error).__name__
-    if "did not respond in time" in text:
-        return "no answer"
-    return text.splitlines()[-1].removeprefix("while retrying: ")
-
-
-def _status(error: BaseException | None) -> int | None:
-    """Return the HTTP status of the answer that an error, or one that caused it, came with."""
-    while error is not None:
-        response = getattr(error, "response", None)
-        for attribute in ("status_code", "http_status"):
-            status = getattr(response, attribute, 0)
-            if isinstance(status, int) and status:
-                return status
-        error = error.__cause__ or error.__context__
-    return None
-
-
 def end_with_parent(scratch: Path) -> None:
     """End this process, and remove its scratch folder, as soon as the one that started it is gone."""
 
     def wait() -> None:
         sys.stdin.read()
         shutil.rmtree(scratch, ignore_errors=True)
-        end()
+        os._exit(1)
 
     threading.Thread(target=wait, daemon=True).start()
 
 
-def end() -> None:
-    """End this process at once, without the SDK's exit hooks, and the SDK's own process with it."""
-    if hasattr(os, "killpg") and os.getpgrp() == os.getpid():
-        os.killpg(0, signal.SIGKILL)
-    os._exit(1)
-
-
 def main(name: str, model_cache_dir: str, scratch_dir: str) -> None:
-    """Fetch one artifact into a scratch folder, and end."""
+    """Fetch one artifact into a scratch folder, and end without the SDK's exit hooks."""
     scratch = Path(scratch_dir)
     end_with_parent(scratch)
     report = Report(scratch)
@@ -226,7 +150,7 @@ def main(name: str, model_cache_dir: str, scratch_dir: str) -> None:
         report.say(done=True)
     except Exception as error:
         report.say(**explain(error, wanted))
-    end()
+    os._exit(0)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What can be told without the SDK: which files of a manifest are used, and what its errors mean."""
+"""Which files of a manifest are used; tests/inference/test_artifacts.py has the downloads themselves."""
 
 from enum import Enum
 from types import SimpleNamespace
@@ -6,7 +6,8 @@ from types import SimpleNamespace
 import pytest
 
 from inference.artifact_names import parse_artifact_name
-from inference.wandb_download import RefusalError, choose_files, explain
+from inference.wandb_download import choose_files
+from inference.wandb_errors import RefusalError
 
 NAME = parse_artifact_name("team/project/fold0:v3")
 DIGEST = "0123456789abcdef" * 2
@@ -50,34 +51,3 @@ def test_the_checkpoint_and_its_ranges_are_used() -> None:
 def test_what_cannot_be_used_is_refused(entries: dict[str, SimpleNamespace], reason: str) -> None:
     with pytest.raises(RefusalError, match=reason):
         choose_files(NAME, DIGEST, entries)
-
-
-class AnsweredError(Exception):
-    """An error that an answer with an HTTP status caused, as the SDK's own process reports it."""
-
-    def __init__(self, status: int) -> None:
-        super().__init__("no access")
-        self.response = SimpleNamespace(http_status=status)
-
-
-class TransportError(OSError):
-    """An error of the transport of files, as `requests` raises it."""
-
-    def __init__(self, status: int) -> None:
-        super().__init__("no access")
-        self.response = SimpleNamespace(status_code=status)
-
-
-@pytest.mark.parametrize(
-    ("error", "reason"),
-    [
-        (AnsweredError(403), "may not read the artifact team/project/fold0:v3 (HTTP 403)"),
-        (TransportError(401), "may not read the artifact team/project/fold0:v3 (HTTP 401)"),
-        (OSError(28, "No space left on device"), "cannot be written"),
-    ],
-    ids=["403", "401 of a file", "no room"],
-)
-def test_what_goes_wrong_is_no_matter_of_the_network(error: Exception, reason: str) -> None:
-    explained = explain(error, NAME)
-    assert reason in explained["error"]
-    assert not explained["unreachable"]
