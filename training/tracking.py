@@ -115,8 +115,9 @@ class RunTracker(WandbLogger):
         """Close the W&B run; where not all of it has reached W&B, say how to upload it."""
         run = self.experiment
         self._attempt(lambda: run.finish(exit_code=exit_code))
-        with suppress(Exception):
-            wandb.teardown()  # else the SDK does it at exit, where a fault of its service is a traceback
+        if self._is_broken:
+            with suppress(Exception):
+                wandb.teardown()  # else the SDK does it at exit, where a fault of its service is a traceback
         folder = shlex.quote(str(self.run_dir / "wandb"))
         if run.offline:
             logger.info("to upload this run to W&B: uv run wandb sync {}", folder)

@@ -41,7 +41,7 @@ def publish(
         raise SettingsError(
             "WANDB_API_KEY is not set: set it to the key of an account that may write to the project"
         )
-    with tempfile.TemporaryDirectory() as scratch:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
         folders = []
         for number, publication in enumerate(publications):
             path = Path(scratch) / str(number)
