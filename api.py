@@ -19,7 +19,7 @@ from inference.ensemble import Ensemble, Prediction, load_ensemble
 from inference.errors import SegmentationError
 from inference.settings import Settings, read_settings
 from service.dependencies import ContentDependency, ServiceDependency
-from service.interruption import INTERRUPTED, Interruption
+from service.interruption import Interruption
 from service.listener import bind
 from service.logs import configure_logging
 from service.messages import (
@@ -168,9 +168,9 @@ def main() -> int:
         print(f"The service cannot start: {str(error).rstrip('.')}.", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        return INTERRUPTED
+        return interrupted.status
     if interrupted.seen:
-        return INTERRUPTED
+        return interrupted.status
     app = create_app(settings, ensemble)
     server = Server(app)
     app.state.service.on_failure = server.end

@@ -16,6 +16,7 @@ from rich.console import Console
 from benchmarks.recipes import Timing, matmul_gflop_per_s, time_recipes
 from benchmarks.report import Measured, draw, print_stages, print_tables
 from benchmarks.service import RunningService, measure_load, percentiles, running_service
+from benchmarks.soak import soak
 from inference.engines.cores import usable_cores
 from inference.ensemble import load_ensemble
 from inference.ensemble_file import read_folds
@@ -106,6 +107,33 @@ def profile(repeats: int = REPEATS) -> None:
     print_stages({stage: percentiles(times[1:])[0] for stage, times in stages_ms.items()}, console)
 
 
+@app.command("soak")
+def soak_service(
+    seconds: Annotated[float, typer.Option(min=10, help="For how long.")] = 60,
+    clients: Annotated[int, typer.Option(min=1, help="How many clients send scans.")] = 4,
+) -> None:
+    """Have clients send scans of mixed sizes for a long time; fail where anything creeps."""
+    with tempfile.TemporaryDirectory() as empty, running_service(Path(empty)) as service:
+        seen = soak(service, _mixed_bodies(), clients=clients, seconds=seconds)
+    console.print(
+        f"{seen.scans} scans in {seen.seconds:g} s from {clients} clients, {len(seen.errors)} errors"
+    )
+    console.print(
+        f"memory in MiB: {seen.memory_mib[0]:.0f} in the first tenth, {seen.memory_mib[1]:.0f} in the last"
+    )
+    console.print(f"p95 ms: {seen.p95_ms[0]:.0f} in the first tenth, {seen.p95_ms[1]:.0f} in the last")
+    for fault in seen.faults:
+        console.print(fault)
+    if seen.faults:
+        raise typer.Exit(1)
+
+
+def _mixed_bodies() -> list[bytes]:
+    """Return requests with scans of mixed sizes."""
+    sizes = np.random.default_rng(0).integers((300, 300), (992, 501), size=(MIXED_SIZES, 2))
+    return [_body((int(height), int(width)), seed) for seed, (height, width) in enumerate(sizes)]
+
+
 def _body(size: tuple[int, int], seed: int = 0) -> bytes:
     """Return a request with a phantom of (height, width)."""
     return json.dumps({"img": encode_request(make_phantom(seed, size=size).grey)}).encode()
@@ -125,9 +153,7 @@ def _memory(service: RunningService, scans: int) -> dict[str, float] | None:
     """Return the service's memory in MiB after a fifth of the scans, of mixed sizes, and after all."""
     if not Path("/proc/self/status").exists():
         return None
-    sizes = np.random.default_rng(0).integers((300, 300), (992, 501), size=(MIXED_SIZES, 2))
-    bodies = [_body((int(height), int(width)), seed) for seed, (height, width) in enumerate(sizes)]
-    memory = {}
+    bodies, memory = _mixed_bodies(), {}
     for number in range(scans):
         service.predict(bodies[number % MIXED_SIZES])
         if number + 1 in (scans // 5, scans):

@@ -1,18 +1,23 @@
-"""Ctrl-C while the service starts."""
+"""Ctrl-C, or the order to end, while the service starts."""
 
 import signal
 
-INTERRUPTED = 128 + signal.SIGINT
-"""The exit status of a start that Ctrl-C cut off, as shells have it."""
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interruption:
-    """Remembers Ctrl-C: a library that is interrupted while it is imported may swallow the exception."""
+    """Remembers the signal: a library that is interrupted while it is imported may swallow the exception."""
 
     def __init__(self) -> None:
-        self.seen = False
-        signal.signal(signal.SIGINT, self._on_signal)
+        self.seen = 0
+        for number in SIGNALS:
+            signal.signal(number, self._on_signal)
 
-    def _on_signal(self, *_: object) -> None:
-        self.seen = True
+    @property
+    def status(self) -> int:
+        """Return the exit status of a start that was cut off, as shells have it."""
+        return 128 + (self.seen or signal.SIGINT)
+
+    def _on_signal(self, number: int, _: object) -> None:
+        self.seen = number
         raise KeyboardInterrupt

@@ -147,7 +147,8 @@ def test_port_in_use() -> None:
     assert "Traceback" not in ended.stderr
 
 
-def test_ctrl_c_ends_a_start_without_a_traceback(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_a_start_without_a_traceback(tmp_path: Path, number: signal.Signals) -> None:
     starting = subprocess.Popen(
         [sys.executable, "api.py"],
         cwd=ROOT,
@@ -157,9 +158,9 @@ def test_ctrl_c_ends_a_start_without_a_traceback(tmp_path: Path) -> None:
     )
     assert starting.stderr is not None
     assert "starting on" in starting.stderr.readline()
-    starting.send_signal(signal.SIGINT)
+    starting.send_signal(number)
     _, rest = starting.communicate(timeout=30)
-    assert starting.returncode == 130
+    assert starting.returncode == 128 + number
     assert "Traceback" not in rest
 
 
