@@ -13,7 +13,7 @@ from inference.errors import SegmentationError
 from inference.settings import read_settings
 from training import judging
 from training.config import FitConfig
-from training.data import DEFAULT_DATA_DIR, find_cases, read_cases
+from training.data import DEFAULT_DATA_DIR, DataError, find_cases, read_cases
 from training.folds import SPLIT_FILE, read_split, split_scans, write_split
 from training.options import Data, Models, SplitFile, console
 from training.phantoms import write_phantoms, write_samples
@@ -92,7 +92,7 @@ def fit(
     from training.fit import fit as fit_fold  # imports Lightning, which no other command needs
 
     if recipe not in RECIPES:
-        raise typer.BadParameter(f"--recipe {recipe} is none of {', '.join(RECIPES)}")
+        raise DataError(f"--recipe {recipe} is none of {', '.join(RECIPES)}")
     changes = RECIPES[recipe] | dict(_changes(option or []))
     changes |= {
         name: v for name, v in (("epochs", epochs), ("encoder_weights", encoder_weights)) if v is not None
