@@ -65,7 +65,7 @@ def read_folds(settings: Settings) -> tuple[list[FoldFile], EnsembleFile]:
         )
         for checkpoint, fold in zip(fetched, folds, strict=True)
     )
-    return folds, _in_common([_choices_of(fold) for fold in folds], tuple(entries))
+    return folds, in_common([_choices_of(fold) for fold in folds], tuple(entries))
 
 
 def read_listed_folds(models_dir: Path, listed: EnsembleFile) -> list[FoldFile]:
@@ -94,15 +94,7 @@ def write_ensemble_file(listed: EnsembleFile, models_dir: Path) -> None:
     (models_dir / ENSEMBLE_FILE).write_text(listed.model_dump_json(indent=1) + "\n")
 
 
-def _choices_of(fold: FoldFile) -> EnsembleFile:
-    """Return what was chosen for a fold's artifact."""
-    if (fold.path.parent / ENSEMBLE_FILE).exists():
-        return read_ensemble_file(fold.path.parent)
-    entry = FoldEntry(fold=fold.metadata.fold, file=fold.path.name, sha256=fold.sha256)
-    return EnsembleFile(folds=(entry,), tta_ops=fold.metadata.tta_ops, threshold=fold.metadata.threshold)
-
-
-def _in_common(choices: Sequence[EnsembleFile], entries: tuple[FoldEntry, ...]) -> EnsembleFile:
+def in_common(choices: Sequence[EnsembleFile], entries: tuple[FoldEntry, ...]) -> EnsembleFile:
     """Return choices for folds that were chosen for one by one; the identity is always among the views."""
     first = choices[0]
     if all(c.model_copy(update={"folds": first.folds}) == first for c in choices):
@@ -110,3 +102,11 @@ def _in_common(choices: Sequence[EnsembleFile], entries: tuple[FoldEntry, ...]) 
     views = tuple(op for op in FLIPS if op == "identity" or all(op in c.tta_ops for c in choices))
     threshold = float(np.mean([c.threshold for c in choices]))
     return EnsembleFile(folds=entries, tta_ops=views, threshold=threshold)
+
+
+def _choices_of(fold: FoldFile) -> EnsembleFile:
+    """Return what was chosen for a fold's artifact."""
+    if (fold.path.parent / ENSEMBLE_FILE).exists():
+        return read_ensemble_file(fold.path.parent)
+    entry = FoldEntry(fold=fold.metadata.fold, file=fold.path.name, sha256=fold.sha256)
+    return EnsembleFile(folds=(entry,), tta_ops=fold.metadata.tta_ops, threshold=fold.metadata.threshold)

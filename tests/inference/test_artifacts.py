@@ -93,7 +93,6 @@ def test_artifacts_come_side_by_side_and_in_their_order(
     ("status", "reason"),
     [
         (401, "refuses the key in WANDB_API_KEY"),
-        (404, "does not answer as W&B does .HTTP 404.: correct WANDB_BASE_URL"),
         (500, f"cannot be asked for the artifact {NAME}:v0 .HTTP 500"),
     ],
 )
