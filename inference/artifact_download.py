@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -60,7 +59,6 @@ class Download:
             stdin=subprocess.PIPE,  # by whose end the process knows that this one is gone
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            start_new_session=True,  # so that the SDK's own process ends with it
         )
         stack.callback(self._end)
 
@@ -129,12 +127,8 @@ class Download:
         )
 
     def _end(self) -> None:
-        if self._process.poll() is None:
-            if hasattr(os, "killpg"):
-                os.killpg(self._process.pid, signal.SIGKILL)
-            else:
-                self._process.kill()
-            self._process.wait()
+        self._process.kill()  # the SDK's own process ends when it sees this one gone
+        self._process.wait()
         assert self._process.stdin is not None
         self._process.stdin.close()
 

@@ -11,7 +11,6 @@ import json
 import logging
 import os
 import shutil
-import signal
 import sys
 import threading
 from pathlib import Path, PurePosixPath
@@ -62,7 +61,7 @@ class Patience(logging.Handler):
                 f"the file of the artifact {self.artifact} cannot be had (HTTP {status}): start again later"
             )
             self.report.say(error=sentence, unreachable=True)
-            end()
+            os._exit(1)
 
 
 def fetch(name: ArtifactName, cache: ArtifactCache, scratch: Path, report: Report) -> None:
@@ -132,20 +131,13 @@ def end_with_parent(scratch: Path) -> None:
     def wait() -> None:
         sys.stdin.read()
         shutil.rmtree(scratch, ignore_errors=True)
-        end()
+        os._exit(1)
 
     threading.Thread(target=wait, daemon=True).start()
 
 
-def end() -> None:
-    """End this process at once, without the SDK's exit hooks, and the SDK's own process with it."""
-    if hasattr(os, "killpg") and os.getpgrp() == os.getpid():
-        os.killpg(0, signal.SIGKILL)
-    os._exit(1)
-
-
 def main(name: str, model_cache_dir: str, scratch_dir: str) -> None:
-    """Fetch one artifact into a scratch folder, and end."""
+    """Fetch one artifact into a scratch folder, and end without the SDK's exit hooks."""
     scratch = Path(scratch_dir)
     end_with_parent(scratch)
     report = Report(scratch)
@@ -158,7 +150,7 @@ def main(name: str, model_cache_dir: str, scratch_dir: str) -> None:
         report.say(done=True)
     except Exception as error:
         report.say(**explain(error, wanted))
-    end()
+    os._exit(0)
 
 
 if __name__ == "__main__":

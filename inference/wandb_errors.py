@@ -1,11 +1,13 @@
 """What the W&B SDK's errors mean, in a sentence that says what to do."""
 
+import errno
 import os
 from typing import Any
 
 from inference.artifact_names import ArtifactName
 
 KEY_PAGE = "https://wandb.ai/authorize"
+UNWRITABLE = (errno.ENOSPC, errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 class RefusalError(Exception):
@@ -25,7 +27,7 @@ def explain(error: Exception, name: ArtifactName) -> dict[str, Any]:
     unreachable = False
     if isinstance(error, RefusalError):
         sentence = str(error)
-    elif isinstance(error, OSError) and error.errno is not None:
+    elif isinstance(error, OSError) and error.errno in UNWRITABLE:
         sentence = (
             f"the artifact {name} cannot be written ({detail}): set MODEL_CACHE_DIR to a folder with room"
         )
