@@ -67,7 +67,7 @@ def read_folds(settings: Settings) -> tuple[list[FoldFile], EnsembleFile]:
         )
         for checkpoint, fold in zip(fetched, folds, strict=True)
     )
-    return folds, _in_common([_choices_of(fold) for fold in folds], tuple(entries))
+    return folds, in_common([_choices_of(fold) for fold in folds], tuple(entries))
 
 
 def read_listed_folds(models_dir: Path, listed: EnsembleFile) -> list[FoldFile]:
@@ -110,15 +110,7 @@ def _parse(path: Path, left_out: Sequence[str]) -> EnsembleFile:
         raise WeightsError(f"{path} cannot be read: it is no JSON ({error})") from None
 
 
-def _choices_of(fold: FoldFile) -> EnsembleFile:
-    """Return what was chosen for a fold's artifact."""
-    if (fold.path.parent / ENSEMBLE_FILE).exists():
-        return read_ensemble_file(fold.path.parent)
-    entry = FoldEntry(fold=fold.metadata.fold, file=fold.path.name, sha256=fold.sha256)
-    return EnsembleFile(folds=(entry,), tta_ops=fold.metadata.tta_ops, threshold=fold.metadata.threshold)
-
-
-def _in_common(choices: Sequence[EnsembleFile], entries: tuple[FoldEntry, ...]) -> EnsembleFile:
+def in_common(choices: Sequence[EnsembleFile], entries: tuple[FoldEntry, ...]) -> EnsembleFile:
     """Return choices for folds that were chosen for one by one; the identity is always among the views."""
     first = choices[0]
     if all(c.model_copy(update={"folds": first.folds}) == first for c in choices):
@@ -126,3 +118,11 @@ def _in_common(choices: Sequence[EnsembleFile], entries: tuple[FoldEntry, ...]) 
     views = tuple(op for op in FLIPS if op == "identity" or all(op in c.tta_ops for c in choices))
     threshold = float(np.mean([c.threshold for c in choices]))
     return EnsembleFile(folds=entries, tta_ops=views, threshold=threshold)
+
+
+def _choices_of(fold: FoldFile) -> EnsembleFile:
+    """Return what was chosen for a fold's artifact."""
+    if (fold.path.parent / ENSEMBLE_FILE).exists():
+        return read_ensemble_file(fold.path.parent)
+    entry = FoldEntry(fold=fold.metadata.fold, file=fold.path.name, sha256=fold.sha256)
+    return EnsembleFile(folds=(entry,), tta_ops=fold.metadata.tta_ops, threshold=fold.metadata.threshold)
