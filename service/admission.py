@@ -57,6 +57,10 @@ class Admission:
         finally:
             self.inside -= 1
 
+    def expect(self, interval_s: float) -> None:
+        """Take a first guess, until a scan is answered."""
+        self.interval_s = interval_s
+
     def answered(self, began: float) -> None:
         """Learn from a scan that is answered now and was begun at a reading of `time.monotonic`.
 

@@ -64,7 +64,7 @@ class Service:
             logger.error("the service cannot start: {}", error)
             self.on_failure()
             return
-        self.admission.answered(began)
+        self.admission.expect(time.monotonic() - began)
         # one scan is computed, one has its passes waiting, one is decoded or encoded meanwhile
         self.turns.total_tokens = self.ensemble.engine.parallel_passes + 2
         self.metrics.model(self.ensemble)

@@ -8,12 +8,13 @@ process while it writes one, and two starts at once write the same.
 import hashlib
 import os
 import tempfile
+import threading
 import warnings
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 
 import numpy as np
@@ -112,7 +113,8 @@ def _convert_apart(folds: Sequence[FoldFile], cache_dir: Path) -> list[Converted
     if damaged:
         raise WeightsError(f"{damaged[0].path} is damaged: make it again with `python -m inference export`")
     try:
-        with ProcessPoolExecutor(min(len(folds), usable_cores()), get_context("spawn")) as pool:
+        workers = min(len(folds), usable_cores())
+        with ProcessPoolExecutor(workers, get_context("spawn"), initializer=_end_with_parent) as pool:
             forms = list(pool.map(convert, folds))
     except BrokenProcessPool:
         raise WeightsError(
@@ -127,6 +129,18 @@ def _convert_apart(folds: Sequence[FoldFile], cache_dir: Path) -> list[Converted
                 "the next start converts again: {} cannot be written ({})", cache_dir, error.strerror
             )
     return forms
+
+
+def _end_with_parent() -> None:
+    """Have this process end when its parent does: one whose parent is killed would wait for work for ever."""
+    parent = parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def convert(fold: FoldFile) -> ConvertedFold:
