@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -19,6 +19,7 @@ import pytest
 from PIL import Image
 
 from inference.settings import Settings
+from tests.turns import turn
 from tests.wandb_server import WandbServer, wandb_server
 from training.phantoms import Phantom, make_phantom
 
@@ -26,6 +27,15 @@ ROOT = Path(__file__).parent.parent
 START_DEADLINE_S = 90  # the first start converts the folds
 ANSWER_DEADLINE_S = 60
 SIZES = ((489, 400), (426, 400), (300, 400), (865, 400), (333, 210))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Let a test that measures time run alone, the start of what it needs included."""
+    assert item.config.cache is not None
+    folder = item.config.cache.mkdir("turns")
+    with turn(folder, alone=item.get_closest_marker("alone") is not None):
+        return (yield)
 
 
 @dataclass(frozen=True)

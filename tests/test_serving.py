@@ -71,6 +71,7 @@ def imported(log: Path) -> set[str]:
     return {name.partition(".")[0] for name in lines}
 
 
+@pytest.mark.alone
 def test_a_warm_start_is_quick_and_imports_no_pytorch(tmp_path: Path, server: Server) -> None:
     seconds = []
     for number in range(2):  # other work on the machine only ever adds
@@ -131,6 +132,7 @@ def test_memory_stays_flat_over_scans_of_mixed_sizes(tmp_path: Path, server: Ser
         stop_server(fresh)
 
 
+@pytest.mark.alone
 def test_many_clients_are_served_as_fast_as_one_and_none_waits_too_long(server: Server) -> None:
     service, body = as_service(server), json.dumps(request_of(make_phantom(0, size=SIZES[0]))).encode()
     rounds = [
@@ -183,6 +185,7 @@ def test_without_time_the_identity_view_answers_and_says_so(slow_folds: Path, ph
     validate_segmentation(np.repeat(phantom.grey[..., None], 3, axis=2), decode_request(plain.json()["img"]))
 
 
+@pytest.mark.alone
 def test_a_full_queue_refuses_at_once_and_says_when_to_come_back(slow_folds: Path, phantom: Phantom) -> None:
     small = start_server(slow_folds, MODELS_DIR=slow_folds, MAX_QUEUE=2, TTA=False, DEADLINE_S=1000)
     try:
