@@ -1,8 +1,8 @@
 from inference.ensemble_file import EnsembleFile, FoldEntry, in_common
-from inference.findings import Classifier
+from inference.findings import FEATURES, Classifier
 
 ENTRIES = tuple(FoldEntry(fold=fold, file=f"fold{fold}.safetensors", sha256="0") for fold in (0, 2))
-CLASSIFIER = Classifier(weights=(1, 2, 3), intercept=-4)
+CLASSIFIER = Classifier(weights=dict.fromkeys(FEATURES, 1.0), intercept=-4)
 CHOSEN = EnsembleFile(folds=ENTRIES[:1], tta_ops=("identity", "hflip"), threshold=0.35, classifier=CLASSIFIER)
 
 
