@@ -6,12 +6,21 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from inference.findings import Lesion
 
+BLANK_SCAN = (
+    "iVBORw0KGgoAAAANSUhEUgAAACAAAAAgAQAAAABbAUdZAAAAEUlEQVR42mP8z8DAwMQwaAkAswEBP25AfJYAAAAASUVORK5CYII="
+)
+"""The smallest scan that there is, for `/docs` to try out: 32 x 32 px without uptake."""
+
 
 class TumorPredictRequestDto(BaseModel):
     """A MIP-PET scan to segment."""
 
     img: Annotated[
-        str, Field(description="The scan's PNG or JPEG file as base64, with or without a data-URL prefix")
+        str,
+        Field(
+            description="The scan's PNG or JPEG file as base64, with or without a data-URL prefix",
+            examples=[BLANK_SCAN],
+        ),
     ]
 
 
