@@ -18,6 +18,8 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # PyTorch's threads wait for each other in two processes
+
 from inference.settings import Settings
 from tests.turns import turn
 from tests.wandb_server import WandbServer, wandb_server

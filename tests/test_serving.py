@@ -42,7 +42,7 @@ from utils import decode_request, validate_segmentation
 MODELS = ROOT / "models"
 WARM_START_S = 3
 PEAK_MIB = 1.2 * 1024
-SCANS, EARLY_SCANS, GROWTH = 500, 100, 1.05
+SCANS, EARLY_SCANS, GROWTH = 250, 100, 1.05
 CLIENTS, ROUNDS, ROUND_S = 16, 3, 4
 HEAVY = ("torch", "segmentation_models_pytorch", "timm", "wandb", "lightning", "sklearn", "matplotlib")
 

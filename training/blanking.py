@@ -14,7 +14,11 @@ DIGITS = 4
 
 @dataclass(frozen=True)
 class BlankPoint:
-    """What making masks blank below a probability does to the held-out scans."""
+    """What making masks blank below a probability does to the held-out scans.
+
+    Of patients, the worse of what it does by the classifiers of the other folds and by the one that
+    is shipped: a patient whom either takes for healthy is one who could be.
+    """
 
     below: float
     dice_lost: float
@@ -23,18 +27,20 @@ class BlankPoint:
     false_positive_px: float
 
 
-def blank_curve(maps: Sequence[HeldOutMap], probabilities: Sample, threshold: int) -> list[BlankPoint]:
+def blank_curve(
+    maps: Sequence[HeldOutMap], probabilities: Sample, threshold: int, *, shipped: Sample
+) -> list[BlankPoint]:
     """Return the point of no blanking, and one for every control whose mask could be made blank.
 
-    `probabilities` (n,) are those of the maps, by classifiers that never saw their folds;
-    `threshold` is an index into `THRESHOLDS`.
+    `probabilities` (n,) are those of the maps, by classifiers that never saw their folds; `shipped`
+    (n,) by the one that is fitted on all; `threshold` is an index into `THRESHOLDS`.
     """
     patients = np.array([m.is_patient for m in maps])
     dice = np.array([m.dice[threshold] if m.is_patient else 0.0 for m in maps])
     marked = np.array([m.predicted_px[threshold] for m in maps])
     above = (np.floor(probabilities[~patients & (marked > 0)] * 10**DIGITS) + 1) / 10**DIGITS
     candidates = [0.0, *np.unique(above[above < 1])]
-    return [_point(float(below), patients, dice, marked, probabilities) for below in candidates]
+    return [_point(float(below), patients, dice, marked, (probabilities, shipped)) for below in candidates]
 
 
 def choose_point(curve: Sequence[BlankPoint], max_dice_lost: float = MAX_DICE_LOST) -> BlankPoint:
@@ -43,14 +49,14 @@ def choose_point(curve: Sequence[BlankPoint], max_dice_lost: float = MAX_DICE_LO
 
 
 def _point(
-    below: float, patients: np.ndarray, dice: Sample, marked: np.ndarray, probabilities: Sample
+    below: float, patients: np.ndarray, dice: Sample, marked: np.ndarray, probabilities: tuple[Sample, Sample]
 ) -> BlankPoint:
-    blanked = probabilities < below
-    left = np.where(blanked, 0, marked)[~patients]
+    of_controls = np.where(probabilities[0] < below, 0, marked)[~patients]
+    blanked = [patients & (each < below) for each in probabilities]
     return BlankPoint(
         below=below,
-        dice_lost=float(dice[patients & blanked].sum() / patients.sum()),
-        blank_patients=int((patients & blanked).sum()),
-        blank_controls=float((left == 0).mean()),
-        false_positive_px=float(left.mean()),
+        dice_lost=float(max(dice[of_patients].sum() for of_patients in blanked) / patients.sum()),
+        blank_patients=int(max(of_patients.sum() for of_patients in blanked)),
+        blank_controls=float((of_controls == 0).mean()),
+        false_positive_px=float(of_controls.mean()),
     )

@@ -47,15 +47,20 @@ def calibrate(maps: Sequence[HeldOutMap]) -> Calibration:
     views = score_views(maps)
     best = [m for m in maps if m.views == views[0].views]
     patients = np.array([m.is_patient for m in best])
-    probabilities = cross_fitted(best)
-    if probabilities is None:
+    probabilities, shipped = cross_fitted(best), fit_classifier(best)
+    if probabilities is None or shipped is None:
         return Calibration(views, best, None, None, [])
     return Calibration(
         views=views,
         maps=best,
         probabilities=probabilities,
         classifier_score=score_probabilities(patients, probabilities),
-        curve=blank_curve(best, probabilities, THRESHOLDS.index(views[0].threshold)),
+        curve=blank_curve(
+            best,
+            probabilities,
+            THRESHOLDS.index(views[0].threshold),
+            shipped=np.array([shipped.probability_of(m.features) for m in best]),
+        ),
     )
 
 

@@ -95,7 +95,7 @@ def test_masks_are_blank_only_as_far_as_patients_can_pay() -> None:
     maps += [held_out("no flip", 0, 0, is_patient=False, dice=0, marked=40) for _ in range(4)]
     maps += [held_out("no flip", 0, 0, is_patient=False, dice=0, marked=0)]
     probabilities = np.array([0.2, 0.4] + [0.9] * 98 + [0.05, 0.1, 0.3, 0.6] + [0.5])
-    curve = blank_curve(maps, probabilities, MIDDLE)
+    curve = blank_curve(maps, probabilities, MIDDLE, shipped=np.ones(len(maps)))
     assert curve[0].blank_controls == pytest.approx(0.2)
     assert curve[0].false_positive_px == pytest.approx(32)
     cautious, dearer = choose_point(curve, 0.005), choose_point(curve, 0.01)
@@ -105,3 +105,12 @@ def test_masks_are_blank_only_as_far_as_patients_can_pay() -> None:
     assert 0.3 < dearer.below <= 0.4
     assert dearer.dice_lost == pytest.approx(0.7 / 100, abs=2e-4)
     assert dearer.false_positive_px == pytest.approx(8)
+
+
+def test_a_patient_whom_the_shipped_classifier_takes_for_healthy_is_a_cost_too() -> None:
+    maps = [held_out("no flip", 0, 0, is_patient=True, dice=0.7) for _ in range(100)]
+    maps += [held_out("no flip", 0, 0, is_patient=False, dice=0)]
+    probabilities, shipped = np.array([0.9] * 100 + [0.3]), np.array([0.2] + [0.9] * 99 + [0.3])
+    curve = blank_curve(maps, probabilities, MIDDLE, shipped=shipped)
+    assert curve[-1].dice_lost == pytest.approx(0.7 / 100, abs=2e-4)
+    assert choose_point(curve, 0.005).below == 0

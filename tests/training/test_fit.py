@@ -189,8 +189,8 @@ def test_fit_overfits_twelve_phantoms(tmp_path: Path) -> None:
     everything = Split({scan.case.name: 1 for scan in scans}, seed=0)
     config = FitConfig(
         fold=0,
-        epochs=60,
-        checkpoint_every=60,
+        epochs=30,
+        checkpoint_every=30,
         input_scale=0.6,
         crop_size=(128, 96),
         augmentation=False,
