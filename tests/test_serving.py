@@ -42,7 +42,7 @@ from utils import decode_request, validate_segmentation
 MODELS = ROOT / "models"
 WARM_START_S = 3
 PEAK_MIB = 1.2 * 1024
-SCANS, EARLY_SCANS, GROWTH = 250, 100, 1.05
+SCANS, EARLY_SCANS, GROWTH = 160, 80, 1.05
 CLIENTS, ROUNDS, ROUND_S = 16, 3, 4
 HEAVY = ("torch", "segmentation_models_pytorch", "timm", "wandb", "lightning", "sklearn", "matplotlib")
 
@@ -117,7 +117,7 @@ def test_memory_stays_flat_over_scans_of_mixed_sizes(tmp_path: Path, server: Ser
     fresh = start_server(tmp_path, TTA=False)  # a view more takes time, and no memory
     service = as_service(fresh)
     try:
-        sizes = np.random.default_rng(0).integers((300, 300), (992, 501), size=(50, 2))
+        sizes = np.random.default_rng(0).integers((300, 300), (992, 501), size=(20, 2))
         bodies = [
             json.dumps(request_of(make_phantom(seed, size=(int(h), int(w))))).encode()
             for seed, (h, w) in enumerate(sizes)
