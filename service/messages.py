@@ -52,8 +52,8 @@ class AnalyzeResponse(BaseModel):
         str,
         Field(
             description="PNG of the scan's size as base64: white is tumour, black is not. All black where "
-            "tumor_probability is below the model's blank_below: the scan as a whole is then so probably "
-            "free of tumour that single marked pixels are more likely wrong than right"
+            "tumor_probability is below the model's blank_below: the scan as a whole is then very probably "
+            "free of tumour"
         ),
     ]
     tumor_detected: Annotated[bool, Field(description="Whether tumor_probability is at least one half")]
