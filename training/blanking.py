@@ -10,6 +10,8 @@ from training.statistics import Sample
 
 MAX_DICE_LOST = 0.005
 DIGITS = 4
+MARGIN = 1.15
+"""A patient this little above counts as blank too: so far may engines and precisions differ."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ def _point(
     below: float, patients: np.ndarray, dice: Sample, marked: np.ndarray, probabilities: tuple[Sample, Sample]
 ) -> BlankPoint:
     of_controls = np.where(probabilities[0] < below, 0, marked)[~patients]
-    blanked = [patients & (each < below) for each in probabilities]
+    blanked = [patients & (each < MARGIN * below) for each in probabilities]
     return BlankPoint(
         below=below,
         dice_lost=float(max(dice[of_patients].sum() for of_patients in blanked) / patients.sum()),
