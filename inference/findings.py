@@ -1,5 +1,7 @@
 """What a probability map says: the mask, its lesions, and whether there is tumour at all."""
 
+from typing import Any
+
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -104,7 +106,7 @@ def find_lesions(mask: Mask, probability_map: FloatMap) -> list[Lesion]:
     count, labels, stats, centroids = cv2.connectedComponentsWithStats(mask[..., 0], connectivity=8)
     areas = stats[:, cv2.CC_STAT_AREA]
     sums = np.bincount(labels.ravel(), weights=probability_map.ravel(), minlength=count)
-    order = sorted(range(1, count), key=lambda region: (-areas[region], region))
+    order = _largest_first(areas)
     lesions = []
     for number, region in enumerate(order, start=1):
         x, y, width, height, area = stats[region].tolist()
@@ -118,3 +120,16 @@ def find_lesions(mask: Mask, probability_map: FloatMap) -> list[Lesion]:
         )
         lesions.append(lesion)
     return lesions
+
+
+def label_lesions(mask: Mask) -> npt.NDArray[np.int32]:
+    """Return a map (H, W) int32 of a mask's regions: each pixel has the id of its lesion, or 0."""
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(mask[..., 0], connectivity=8)
+    ids = np.zeros(len(stats), dtype=np.int32)
+    ids[_largest_first(stats[:, cv2.CC_STAT_AREA])] = np.arange(1, len(stats))
+    return np.asarray(ids[labels])
+
+
+def _largest_first(areas: npt.NDArray[Any]) -> list[int]:
+    """Return the numbers of the regions that have these areas, without the background's, which is 0."""
+    return sorted(range(1, len(areas)), key=lambda region: (-areas[region], region))

@@ -1,0 +1,66 @@
+"""The files of a DICOM series, in a folder or in a zip file, one at a time and never unpacked to a disk."""
+
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from inference.volumes.faults import VolumeError
+
+MAX_FILES = 20_000
+MAX_FILE_BYTES = 64_000_000
+MAX_UNPACKED_BYTES = 1_500_000_000
+"""Of all files together; a series of 400 x 400 x 600 voxels has 192 MB."""
+
+Opener = Callable[[], BinaryIO]
+
+
+def files_of_folder(folder: Path) -> list[Opener]:
+    """Return what opens each file below a folder; hidden files and links are passed over."""
+    paths = sorted(
+        path
+        for path in folder.rglob("*")
+        if path.is_file() and not path.is_symlink() and not path.name.startswith(".")
+    )
+    _check([path.stat().st_size for path in paths])
+    return [_opener(path) for path in paths]
+
+
+@contextmanager
+def files_of_zip(file: BinaryIO) -> Iterator[list[Opener]]:
+    """Give what opens each file of an archive, as long as that is open.
+
+    What the archive's directory says is judged before anything is unpacked, and nothing is unpacked
+    beyond what it says. Names are not looked at: no file is written.
+    Raises `VolumeError` where it is no archive, encrypted, or too large when unpacked.
+    """
+    try:
+        archive = zipfile.ZipFile(file)
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
+        raise VolumeError("unreadable", "the file is no zip archive that can be read") from None
+    with archive:
+        members = [member for member in archive.infolist() if not member.is_dir()]
+        _check([member.file_size for member in members])
+        if any(member.flag_bits & 1 for member in members):
+            raise VolumeError("unreadable", "the archive is encrypted: send it without a password")
+        yield [_member_opener(archive, member) for member in members]
+
+
+def _check(sizes: list[int]) -> None:
+    if len(sizes) > MAX_FILES:
+        raise VolumeError("too_large", f"there are {len(sizes)} files, and at most {MAX_FILES} are read")
+    if max(sizes, default=0) > MAX_FILE_BYTES or sum(sizes) > MAX_UNPACKED_BYTES:
+        raise VolumeError(
+            "too_large",
+            f"the files have {sum(sizes) / 1e6:.0f} MB, the largest {max(sizes) / 1e6:.0f} MB; at most "
+            f"{MAX_UNPACKED_BYTES / 1e6:.0f} MB altogether and {MAX_FILE_BYTES / 1e6:.0f} MB a file are read",
+        )
+
+
+def _opener(path: Path) -> Opener:
+    return lambda: path.open("rb")
+
+
+def _member_opener(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Opener:
+    return lambda: cast(BinaryIO, archive.open(member))

@@ -1,0 +1,58 @@
+"""Which file is read how: the one way in for every kind of volume."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from inference.volumes.archive import files_of_folder, files_of_zip
+from inference.volumes.array_file import read_array
+from inference.volumes.dicom_series import read_series
+from inference.volumes.faults import VolumeError
+from inference.volumes.nifti import read_nifti
+from inference.volumes.options import VolumeOptions
+from inference.volumes.volume import SlicedVolume
+
+SUFFIXES = (".nii", ".nii.gz", ".npy", ".zip")
+
+
+def is_volume(name: str) -> bool:
+    """Say whether a file of this name is read as a volume."""
+    return name.lower().endswith(SUFFIXES)
+
+
+def holds_series(folder: Path) -> bool:
+    """Say whether a folder holds DICOM files, by the first of its files."""
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and not path.name.startswith(".") and path.name.upper() != "DICOMDIR":
+            with path.open("rb") as file:
+                return file.read(132)[128:] == b"DICM"
+    return False
+
+
+@contextmanager
+def open_volume(path: Path, options: VolumeOptions) -> Iterator[SlicedVolume]:
+    """Give the volume of a file, or of a folder of DICOM files, as long as that is open."""
+    if path.is_dir():
+        yield read_series(files_of_folder(path))
+    else:
+        with path.open("rb") as file, read_volume(file, path.name, options) as volume:
+            yield volume
+
+
+@contextmanager
+def read_volume(file: BinaryIO, name: str, options: VolumeOptions) -> Iterator[SlicedVolume]:
+    """Give the volume of an open file, whose kind its name says, as long as that is open.
+
+    Raises `VolumeError` that names what is wrong with it.
+    """
+    kind = name.lower()
+    if kind.endswith(".zip"):
+        with files_of_zip(file) as openers:
+            yield read_series(openers)
+    elif kind.endswith((".nii", ".nii.gz")):
+        yield read_nifti(file, options)
+    elif kind.endswith(".npy"):
+        yield read_array(file, options)
+    else:
+        raise VolumeError("ambiguous_file", f"a volume's file ends in {', '.join(SUFFIXES)}")
