@@ -1,6 +1,6 @@
 """A projection as an ordinary scan, and the scan's mask back on the projection."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -36,7 +36,7 @@ class VolumeScan:
     pixel_mm: tuple[float, float] | None
     affine: Affine
     suv_max: float
-    headers: "tuple[Dataset, ...]" = ()
+    headers: "tuple[Dataset, ...]" = field(default=(), repr=False)
 
 
 def scan_of_path(path: Path, options: VolumeOptions | None = None) -> VolumeScan:

@@ -1,7 +1,7 @@
 """A PET volume that is read slice by slice, so that no more than a slice of it is in memory."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -34,7 +34,7 @@ class SlicedVolume:
     slice_axis: int
     slices: Iterator[FloatMap]
     spacing_is_known: bool = True
-    headers: "tuple[Dataset, ...]" = ()
+    headers: "tuple[Dataset, ...]" = field(default=(), repr=False)
 
 
 def check_shape(shape: tuple[int, ...]) -> tuple[int, int, int]:
