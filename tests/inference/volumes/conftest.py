@@ -18,7 +18,7 @@ def volume() -> PhantomVolume:
 @pytest.fixture(scope="session")
 def small() -> PhantomVolume:
     """A volume of few slices and one lesion, for what is quick."""
-    return make_volume(**SMALL, lesions=(Sphere((20.0, 12.0, 60.0), 30.0, 10.0),))  # type: ignore[arg-type]
+    return make_volume(**SMALL, lesions=(Sphere((14.0, 12.0, 60.0), 30.0, 10.0),))  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="session")
