@@ -9,6 +9,8 @@ from typing import Any, Literal, Protocol
 
 from inference.ensemble import Prediction
 from inference.errors import ScanError
+from inference.volumes.measurement import MEASURED, measure
+from inference.volumes.scan import VolumeScan
 from inference.whole_files import write_whole
 
 ENCODING = ("utf-8", "surrogateescape")
@@ -24,22 +26,31 @@ COLUMNS = (
     "tumor_area_px",
     "tumor_fraction",
     "lesions",
+    *MEASURED,
     "disagreement",
     "warnings",
     "error",
 )
 
 
-def describe(scan: str, prediction: Prediction) -> Row:
-    """Return what was found on a scan; lesions are as `/analyze` answers them."""
+def describe(scan: str, prediction: Prediction, volume: VolumeScan | None = None) -> Row:
+    """Return what was found on a scan, of a volume's in units too; lesions are as `/analyze` answers them."""
     disagreement = prediction.disagreement()
+    lesions = prediction.lesions()
+    rows = [lesion.model_dump(mode="json") for lesion in lesions]
+    measured: Row = dict.fromkeys(MEASURED)
+    if volume is not None:
+        measures = measure(volume, prediction.mask, lesions)
+        measured = measures.model_dump(mode="json", include=set(MEASURED))
+        rows = [row | unit.model_dump(mode="json") for row, unit in zip(rows, measures.lesions, strict=True)]
     return {
         "scan": scan,
         "tumor_detected": prediction.tumor_detected,
         "tumor_probability": round(prediction.tumor_probability, 4),
         "tumor_area_px": prediction.tumor_area_px,
         "tumor_fraction": round(prediction.tumor_area_px / prediction.mask[..., 0].size, 6),
-        "lesions": [lesion.model_dump(mode="json") for lesion in prediction.lesions()],
+        "lesions": rows,
+        **measured,
         "disagreement": None if disagreement is None else round(disagreement, 4),
         "warnings": list(prediction.warnings),
         "error": None,

@@ -1,8 +1,14 @@
-"""How a file becomes a scan: one reader for each kind of file, told by the name's ending."""
+"""How a file becomes a scan: one reader for each kind of file, told by the name's ending.
+
+Volumes become a scan too, which knows what it was made of: `inference/volumes`.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
 
+from inference.volumes.options import VolumeOptions
+from inference.volumes.reading import SUFFIXES
+from inference.volumes.scan import VolumeScan, scan_of_path
 from utils import Scan, decode_image
 
 Reader = Callable[[Path], Scan]
@@ -18,13 +24,15 @@ READERS: dict[str, Reader] = {".png": read_picture, ".jpg": read_picture, ".jpeg
 
 
 def ending(path: Path) -> str | None:
-    """Return the ending by which a file is known to be a scan, the longest where several fit."""
-    fitting = [known for known in READERS if path.name.lower().endswith(known)]
+    """Return the ending by which a file is known to be a scan or a volume, the longest where several fit."""
+    fitting = [known for known in (*READERS, *SUFFIXES) if path.name.lower().endswith(known)]
     return max(fitting, key=len, default=None)
 
 
 def result_name(path: Path) -> str:
     """Return what the results of a file are named after: its name without the ending."""
+    if path.is_dir():
+        return path.name
     known = ending(path)
     return path.name[: -len(known)] if known else path.stem
 
@@ -32,3 +40,15 @@ def result_name(path: Path) -> str:
 def read_scan(path: Path) -> Scan:
     """Read a scan; a file of an unknown ending is taken for a picture, and judged by its content."""
     return READERS.get(ending(path) or "", read_picture)(path)
+
+
+def read_volume_scan(path: Path, options: VolumeOptions) -> VolumeScan | None:
+    """Read a volume's file or a folder of DICOM files as a scan; None where the file is no volume."""
+    if path.is_dir() or ending(path) in SUFFIXES:
+        return scan_of_path(path, options)
+    return None
+
+
+def lies_in_folders(path: Path) -> bool:
+    """Say whether a file of a folder is taken for a scan: an archive or an array may be anything else."""
+    return ending(path) not in (None, ".zip", ".npy")

@@ -6,9 +6,11 @@ from pathlib import Path
 from inference.cli.findings_file import FindingsFile, Format, Row, describe
 from inference.cli.readers import result_name
 from inference.cli.sources import Source
+from inference.cli.volume_files import VolumeFiles
 from inference.ensemble import Ensemble, Prediction
 from inference.errors import ScanError
 from inference.overlay import draw_overlay
+from inference.volumes.scan import VolumeScan
 from inference.whole_files import write_png, write_whole
 
 MADE_BY = "made_by.json"
@@ -21,8 +23,16 @@ class Results:
     absent: so that a run may be killed at any moment, and resumed.
     """
 
-    def __init__(self, folder: Path, *, findings_format: Format = "csv", overlays: bool = True) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        findings_format: Format = "csv",
+        overlays: bool = True,
+        volume_files: VolumeFiles | None = None,
+    ) -> None:
         self.folder = folder
+        self.volume_files = volume_files or VolumeFiles()
         self.overlays = overlays
         self.findings = FindingsFile(folder, findings_format)
 
@@ -35,7 +45,7 @@ class Results:
         self.folder.mkdir(parents=True, exist_ok=True)
         rows = self.findings.read() if resume else []
         made_by = self.folder / MADE_BY
-        identity = ensemble.identity()
+        identity = ensemble.identity() | self.volume_files.identity()
         if rows and (not made_by.exists() or json.loads(made_by.read_text()) != identity):
             raise ScanError(
                 f"the results in {self.folder} were made by other folds or settings ({made_by}): "
@@ -48,13 +58,18 @@ class Results:
         self.findings.start(row for row in rows if result_name(Path(row["scan"])) not in again)
         return to_do
 
-    def keep(self, source: Source, prediction: Prediction) -> Row:
-        """Write a scan's mask and overlay, and return the row that is to follow them."""
+    def keep(self, source: Source, prediction: Prediction, volume: VolumeScan | None = None) -> Row:
+        """Write a scan's mask and overlay, and return the row that is to follow them.
+
+        Of a volume, also the files that were asked for, and its findings in units.
+        """
+        for path, content in self.volume_files.made_of(volume, prediction.mask, self._stem(source)):
+            write_whole(path, content)
         prediction.save_mask(self.mask_path(source))
         if self.overlays:
             overlay = draw_overlay(prediction.scan, prediction.mask, prediction.lesions())
             write_png(self.overlay_path(source), overlay)
-        return describe(source.path.name, prediction)
+        return describe(source.path.name, prediction, volume)
 
     def mask_path(self, source: Source) -> Path:
         """Return where a scan's mask goes."""
@@ -64,9 +79,13 @@ class Results:
         """Return where a scan's overlay goes."""
         return self.folder / f"{source.name}_overlay.png"
 
+    def _stem(self, source: Source) -> Path:
+        return self.folder / source.name
+
     def _has(self, source: Source) -> bool:
         """Say whether a scan's pictures are there, and none older than the scan."""
         pictures = [self.mask_path(source), *([self.overlay_path(source)] if self.overlays else [])]
+        pictures += self.volume_files.paths(self._stem(source))
         try:
             return min(picture.stat().st_mtime for picture in pictures) >= source.changed_s()
         except OSError:

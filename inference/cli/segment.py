@@ -16,9 +16,12 @@ from inference.cli.findings_file import Format, Row, failure
 from inference.cli.results import Results
 from inference.cli.side_by_side import BESIDE, side_by_side
 from inference.cli.sources import Source, find_sources
+from inference.cli.volume_files import VolumeFiles
 from inference.ensemble import Ensemble, load_ensemble
 from inference.errors import ScanError
 from inference.settings import read_settings
+from inference.volumes.look import SUV_MAX
+from inference.volumes.options import VolumeOptions, parse_spacing
 
 INTERRUPTED = 130
 
@@ -27,7 +30,8 @@ def segment(
     paths: Annotated[
         list[str],
         typer.Argument(
-            help="Scans (PNG or JPEG), folders of them, globs in quotes, or - for standard input.",
+            help="Scans (PNG or JPEG), PET volumes (NIfTI, DICOM, NumPy), folders of them, globs in quotes, "
+            "or - for standard input.",
             show_default=False,
         ),
     ],
@@ -41,6 +45,23 @@ def segment(
     overlays: Annotated[
         bool, typer.Option("--overlay/--no-overlay", help="Whether pictures to look at are drawn too.")
     ] = True,
+    spacing: Annotated[
+        str | None, typer.Option(help="Of a NumPy volume: mm along its three axes, such as 4,2.5,2.5.")
+    ] = None,
+    orientation: Annotated[
+        str | None,
+        typer.Option(
+            help="Of a volume that does not say it: where its axes point; an array's are SPL, feet to head, "
+            "front to back, right to left."
+        ),
+    ] = None,
+    suv_max: Annotated[float, typer.Option(help="Of volumes: the SUV that is drawn black.")] = SUV_MAX,
+    dicom_seg: Annotated[
+        bool, typer.Option("--dicom-seg", help="Of DICOM series: write MIP and mask as DICOM too.")
+    ] = False,
+    nifti: Annotated[
+        bool, typer.Option("--nifti", help="Of volumes: write the mask as NIfTI too, where it lies.")
+    ] = False,
 ) -> None:
     """Write a mask and an overlay for every scan, and one file of what was found.
 
@@ -50,13 +71,17 @@ def segment(
     - `find data -name "*.png" | python -m inference segment -`: a list of files
     - `cat scan.png | python -m inference segment -`: a scan, whose results are named `stdin`
     - `python -m inference segment scans/ --out masks --resume`: what a run that was cut off has left
+    - `python -m inference segment series/ --dicom-seg`: a PET series in DICOM, back as DICOM Segmentation
+    - `python -m inference segment suv.nii.gz --nifti`: a volume in SUV
 
     A mask has its scan's size, and is white where there is tumour. The findings have a line a scan: whether
     there is tumour and how probable, its area and lesions, how far the folds disagree, what is unusual about
     the scan, or why it could not be segmented. Such a scan stops no other, but the exit status is then 1.
     """
+    options = VolumeOptions(parse_spacing(spacing), orientation, suv_max)
+    volume_files = VolumeFiles(options, dicom_seg=dicom_seg, nifti=nifti)
     sources = find_sources(paths, sys.stdin.buffer)
-    results = Results(out, findings_format=findings_format, overlays=overlays)
+    results = Results(out, findings_format=findings_format, overlays=overlays, volume_files=volume_files)
     ensemble = load_ensemble(read_settings())
     to_do = results.begin(ensemble, sources, resume=resume)
     failed = written = 0
@@ -81,7 +106,9 @@ def segment_sources(
     """Segment scans, each read and its pictures written while others are computed, and yield their rows."""
 
     def work(source: Source) -> Row:
-        return results.keep(source, ensemble.predict(source.read()))
+        volume = source.read_volume(results.volume_files.options)
+        scan = source.read() if volume is None else volume.grey
+        return results.keep(source, ensemble.predict(scan), volume)
 
     return side_by_side(work, sources, at_once=ensemble.engine.parallel_passes + BESIDE)
 

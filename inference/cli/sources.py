@@ -8,8 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from inference.cli.readers import ending, read_scan, result_name
+from inference.cli.readers import lies_in_folders, read_scan, read_volume_scan, result_name
 from inference.errors import ScanError
+from inference.volumes.options import VolumeOptions
+from inference.volumes.reading import holds_series
+from inference.volumes.scan import VolumeScan
 from utils import Scan, decode_image
 
 STANDARD_INPUT = "-"
@@ -20,7 +23,7 @@ DERIVED = ("_label", "_mask", "_overlay")
 
 @dataclass(frozen=True)
 class Source:
-    """A scan to segment, not yet read: a file, or the bytes that standard input brought."""
+    """A scan to segment, not yet read: a file, a folder of a DICOM series, or standard input's bytes."""
 
     path: Path
     content: bytes | None = None
@@ -34,6 +37,10 @@ class Source:
         """Read the scan; raises `ScanError` or `OSError`."""
         return read_scan(self.path) if self.content is None else decode_image(self.content)
 
+    def read_volume(self, options: VolumeOptions) -> VolumeScan | None:
+        """Read the volume, where it is one; raises `ScanError` or `OSError`."""
+        return read_volume_scan(self.path, options) if self.content is None else None
+
     def changed_s(self) -> float:
         """Return when the scan was last changed, in seconds since the epoch."""
         return self.path.stat().st_mtime if self.content is None else float("inf")
@@ -42,8 +49,9 @@ class Source:
 def find_sources(arguments: Sequence[str], standard_input: BinaryIO) -> list[Source]:
     """Return the scans that the arguments name, each once.
 
-    A folder gives the scans that lie in it itself, a glob (`**` is any depth) what it fits; both pass
-    over labels, masks and overlays beside their scan. `-` is a scan, or a list of files line by line.
+    A folder of DICOM files is one volume; another gives the scans that lie in it itself, and a glob
+    (`**` is any depth) what it fits; both pass over labels, masks and overlays beside their scan. `-` is
+    a scan, or a list of files line by line.
     Raises `ScanError` where an argument names nothing, or two scans' results would have one name.
     """
     found: dict[Path, Source] = {}
@@ -51,7 +59,7 @@ def find_sources(arguments: Sequence[str], standard_input: BinaryIO) -> list[Sou
         for source in _find(argument, standard_input):
             found.setdefault(source.path.resolve(), source)
     if not found:
-        raise ScanError(f"there is no PNG or JPEG file in {', '.join(arguments)}")
+        raise ScanError(f"there is no PNG, JPEG, NIfTI or DICOM file in {', '.join(arguments)}")
     counts = Counter(source.name for source in found.values())
     twice = sorted(name for name, count in counts.items() if count > 1)
     if twice:
@@ -66,6 +74,8 @@ def _find(argument: str, standard_input: BinaryIO) -> list[Source]:
     if argument == STANDARD_INPUT:
         return _from(standard_input)
     path = Path(argument)
+    if path.is_dir() and holds_series(path):
+        return [Source(path if path.name else path.resolve())]
     if path.is_dir():
         return [Source(scan) for scan in without_derived(path.iterdir())]
     if path.exists():
@@ -90,7 +100,7 @@ def _from(standard_input: BinaryIO) -> list[Source]:
 
 def without_derived(paths: Iterable[Path]) -> list[Path]:
     """Return the scans among files, sorted, without those that belong to a scan beside them."""
-    scans = sorted(path for path in paths if ending(path))
+    scans = sorted(path for path in paths if lies_in_folders(path))
     names = {(path.parent, result_name(path)) for path in scans}
     derived = {(folder, name + kind) for folder, name in names for kind in DERIVED}
     return [path for path in scans if (path.parent, result_name(path)) not in derived]

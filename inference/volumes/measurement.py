@@ -15,6 +15,9 @@ from pydantic import BaseModel, Field
 from inference.findings import Lesion, Mask, label_lesions
 from inference.volumes.scan import VolumeScan, on_projection
 
+MEASURED = ("projected_area_mm2", "projected_tlg_mm2", "suv_max", "suv_mean", "max_distance_mm")
+"""The names of what is measured of a scan as a whole."""
+
 
 class LesionMeasure(BaseModel):
     """One lesion in units; `id` is that of the lesion in pixels. What is unknown is null."""

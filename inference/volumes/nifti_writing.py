@@ -1,6 +1,6 @@
 """A volume's mask as NIfTI, where the projection lies in the patient."""
 
-from pathlib import Path
+import gzip
 
 import numpy as np
 
@@ -9,17 +9,17 @@ from inference.findings import Mask
 from inference.volumes.scan import VolumeScan
 
 
-def write_mask(scan: VolumeScan, mask: Mask, path: Path) -> None:
-    """Write a mask (H, W, 3) as NIfTI, uint8 (W, H, 1), 1 being tumour.
+def mask_file(scan: VolumeScan, mask: Mask) -> bytes:
+    """Return a mask (H, W, 3) as the content of a `.nii.gz` file: uint8 (W, H, 1), 1 being tumour.
 
     Its affine leads from (column, row, 0) to RAS+ mm: a single coronal slice, in the middle of the
     body's depth and as thick as the volume. Raises `ScanError` where the spacing is unknown.
     """
-    import nibabel
+    from nibabel.nifti1 import Nifti1Image
 
     if scan.pixel_mm is None:
         raise ScanError("--nifti needs the size of a voxel, which the file does not say: give --spacing")
     tumour = (mask[..., 0] > 0).astype(np.uint8).T[..., None]  # (W, H, 1)
-    image = nibabel.Nifti1Image(tumour, scan.affine)
+    image = Nifti1Image(tumour, scan.affine)
     image.header.set_xyzt_units("mm")
-    nibabel.save(image, path)
+    return gzip.compress(image.to_bytes(), mtime=0)

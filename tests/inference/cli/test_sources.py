@@ -56,7 +56,7 @@ def test_standard_input_brings_a_scan_or_a_list(folder: Path) -> None:
     [
         (["nothing.png"], "nothing.png does not exist"),
         (["*.gif"], r"no file fits \*.gif"),
-        (["empty"], "there is no PNG or JPEG file in empty"),
+        (["empty"], "there is no PNG, JPEG, NIfTI or DICOM file in empty"),
         (["a.png", "b/a.png"], "several scans are named a, .*--out"),
         (["-"], "standard input is empty"),
     ],
