@@ -5,16 +5,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import typer
 from dotenv import load_dotenv
 from pydantic import ValidationError
 
 from inference.errors import SegmentationError
 from inference.settings import read_settings
+from inference.volumes.look import PIXEL_MM, SUV_MAX
 from training import judging
 from training.config import FitConfig
-from training.data import DEFAULT_DATA_DIR, DataError, find_cases, read_cases
+from training.data import DEFAULT_DATA_DIR, DataError, find_cases, read_case, read_cases
 from training.folds import SPLIT_FILE, read_split, split_scans, write_split
+from training.look import BODY_LENGTH_MM, LIVER_SUV_MEAN, measure_look
 from training.options import Data, Models, SplitFile, console
 from training.phantoms import write_phantoms, write_samples
 from training.publishing import export_runs
@@ -42,6 +45,25 @@ def phantoms(
 def samples(folder: Path = Path("samples")) -> None:
     """Redraw the phantoms that ship with the project."""
     write_samples(folder)
+
+
+@app.command()
+def look(data: Data = DEFAULT_DATA_DIR) -> None:
+    """Measure a pixel's size and the SUV of black on the controls, as `inference/volumes/look.py` has them."""
+    controls = [case for case in find_cases(data) if not case.is_patient]
+    measured = measure_look(read_case(case).grey for case in controls)
+    if not len(measured.body_px) or not len(measured.liver_grey):
+        raise DataError(f"{data} has no control that shows a whole body and a liver")
+    console.print(
+        f"{len(measured.body_px)} whole bodies of {len(controls)} controls, "
+        f"{measured.body_px.mean():.0f} px long (sd {measured.body_px.std():.0f}): "
+        f"{BODY_LENGTH_MM:.0f} mm give {measured.pixel_mm:.2f} mm a pixel; {PIXEL_MM:g} is used"
+    )
+    console.print(
+        f"{len(measured.liver_grey)} livers, median grey {255 * (1 - measured.liver_uptake):.0f}, noise "
+        f"{np.median(measured.liver_noise):.1f}: projected {measured.projected_over_mean:.2f} of their mean; "
+        f"an SUV of {LIVER_SUV_MEAN} gives {measured.suv_max:.1f} for black; {SUV_MAX:g} is used"
+    )
 
 
 @app.command()
