@@ -49,7 +49,7 @@ def samples(folder: Path = Path("samples")) -> None:
 
 @app.command()
 def look(data: Data = DEFAULT_DATA_DIR) -> None:
-    """Measure a pixel's size and the SUV of black on the controls, as `inference/volumes/look.py` has them."""
+    """Measure on the controls how large a pixel is, and which SUV is black."""
     controls = [case for case in find_cases(data) if not case.is_patient]
     measured = measure_look(read_case(case).grey for case in controls)
     if not len(measured.body_px) or not len(measured.liver_grey):
