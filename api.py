@@ -17,8 +17,10 @@ from inference import __version__
 from inference.disagreement import draw_spread
 from inference.ensemble import Ensemble, Prediction, load_ensemble
 from inference.errors import SegmentationError
+from inference.findings import Lesion
 from inference.settings import Settings, read_settings
-from service.dependencies import ContentDependency, ServiceDependency
+from inference.volumes.measurement import Measures, measure
+from service.dependencies import ContentDependency, ServiceDependency, VolumeDependency
 from service.interruption import Interruption
 from service.listener import bind
 from service.logs import configure_logging
@@ -34,7 +36,7 @@ from service.openapi import BAD_SCAN, SCAN_BODY, UNAUTHORIZED
 from service.probes import add_probes
 from service.problems import install_problem_handlers
 from service.readiness import State
-from service.segmentation import Service
+from service.segmentation import Segmented, Service
 from service.server import Server
 from utils import encode_request
 
@@ -111,16 +113,21 @@ async def predict(
 
 
 async def analyze(
-    content: ContentDependency,
+    content: VolumeDependency,
     request: Request,
     response: Response,
     service: ServiceDependency,
     uncertainty: Annotated[bool, Query(description="Whether to answer the map of the folds' spread")] = False,
 ) -> AnalyzeResponse:
-    """Answer the mask of a scan, its lesions, how probable tumour is at all, and how far the folds agree."""
+    """Answer the mask of a scan, its lesions, how probable tumour is at all, and how far the folds agree.
+
+    A form's `file` may be a PET volume too: `.nii`, `.nii.gz`, `.npy`, or a DICOM series as `.zip`. The mask
+    is that of its projection, and `measures` says what was found in mm, mm² and SUV.
+    """
     segmented = await service.segment(content, request)
     prediction = segmented.prediction
     lesions = await anyio.to_thread.run_sync(prediction.lesions)
+    measures = await anyio.to_thread.run_sync(_measure, segmented, lesions)
     disagreement = await anyio.to_thread.run_sync(prediction.disagreement)
     uncertainty_map = await anyio.to_thread.run_sync(_draw_uncertainty, prediction) if uncertainty else None
     _note(prediction, request, response)
@@ -132,6 +139,7 @@ async def analyze(
         tumor_area_px=prediction.tumor_area_px,
         tumor_fraction=prediction.tumor_area_px / prediction.mask[..., 0].size,
         lesions=lesions,
+        measures=measures,
         disagreement=None if disagreement is None else round(disagreement, 4),
         uncertainty_map=uncertainty_map,
         warnings=list(prediction.warnings),
@@ -139,6 +147,11 @@ async def analyze(
         model=ModelIdentity.model_validate(service.ensemble.identity()),
         timings_ms={stage: round(1000 * seconds, 1) for stage, seconds in segmented.stages_s.items()},
     )
+
+
+def _measure(segmented: Segmented, lesions: list[Lesion]) -> Measures | None:
+    volume = segmented.volume
+    return None if volume is None else measure(volume, segmented.prediction.mask, lesions)
 
 
 def _draw_uncertainty(prediction: Prediction) -> str:

@@ -45,6 +45,7 @@ class Settings(BaseSettings):
     deadline_s: Annotated[float, Field(gt=0)] = 8
     max_queue: Annotated[int, Field(ge=1)] = 64
     max_body_mb: Annotated[float, Field(gt=0, le=1024)] = 32
+    max_volume_mb: Annotated[float, Field(gt=0, le=2048)] = 256
     body_timeout_s: Annotated[float, Field(gt=0)] = 30
     max_connections: Annotated[int, Field(ge=1)] = 512
     shutdown_grace_s: Annotated[float, Field(ge=0)] = 10

@@ -10,11 +10,15 @@ DRAINED_AT_MOST = 8
 """How many limits' worth of a refused body is read and dropped, so that its sender sees the answer."""
 
 HELD_AT_MOST = 16
-"""How many limits' worth all bodies together may take up at a time."""
+"""How many limits' worth all bodies together may take up at a time; of volumes' limits, two."""
+
+VOLUME_ROUTE = "/analyze"
 
 
 class BodyLimit:
     """ASGI middleware: a body of more than `max_bytes` gets a 413 problem.
+
+    A form for `/analyze` may hold a volume, and be as large as `max_volume_bytes`.
 
     Bodies that are small enough, but more of them at a time than the memory should hold, get a 503.
 
@@ -22,20 +26,24 @@ class BodyLimit:
     see a broken connection instead of the answer.
     """
 
-    def __init__(self, app: ASGIApp, *, max_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, *, max_bytes: int, max_volume_bytes: int = 0) -> None:
         self.app = app
         self.max_bytes = max_bytes
+        self.max_volume_bytes = max(max_volume_bytes, max_bytes)
+        self.max_held_bytes = max(HELD_AT_MOST * max_bytes, 2 * self.max_volume_bytes)
         self.held_bytes = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or refuse it."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
-        elif _declared_length(scope) > self.max_bytes:
-            await self._drain(receive)
-            await refuse(self._too_large())(scope, receive, send)
+            return
+        max_bytes = self.max_volume_bytes if _may_hold_volume(scope) else self.max_bytes
+        if _declared_length(scope) > max_bytes:
+            await self._drain(receive, max_bytes)
+            await refuse(too_large(max_bytes))(scope, receive, send)
         else:
-            body = _Body()
+            body = _Body(max_bytes)
             try:
                 await self.app(scope, self._counted(receive, body), send)
             finally:
@@ -47,22 +55,18 @@ class BodyLimit:
             received = len(message.get("body", b""))
             body.received += received
             self.held_bytes += received
-            if body.received > self.max_bytes:
-                raise self._too_large()
-            if self.held_bytes > HELD_AT_MOST * self.max_bytes:
+            if body.received > body.max_bytes:
+                raise too_large(body.max_bytes)
+            if self.held_bytes > self.max_held_bytes:
                 detail = "there are too many large requests at a time: try again in a moment"
                 raise Refusal(503, detail, "bodies_too_large", retry_after_s=1)
             return message
 
         return receive_counted
 
-    def _too_large(self) -> Refusal:
-        detail = f"the body is larger than {self.max_bytes / 1e6:g} MB, the most that is accepted"
-        return Refusal(413, detail, "body_too_large")
-
-    async def _drain(self, receive: Receive) -> None:
+    async def _drain(self, receive: Receive, max_bytes: int) -> None:
         dropped = 0
-        while dropped < DRAINED_AT_MOST * self.max_bytes:
+        while dropped < DRAINED_AT_MOST * max_bytes:
             message = await receive()
             dropped += len(message.get("body", b""))
             if message["type"] != "http.request" or not message.get("more_body"):
@@ -71,7 +75,24 @@ class BodyLimit:
 
 @dataclass
 class _Body:
+    max_bytes: int
     received: int = 0
+
+
+def too_large(max_bytes: int) -> Refusal:
+    """Return what a body of more than so many bytes is answered."""
+    detail = f"the body is larger than {max_bytes / 1e6:g} MB, the most that is accepted"
+    return Refusal(413, detail, "body_too_large")
+
+
+def _may_hold_volume(scope: Scope) -> bool:
+    """Say whether a request is a form for the route that takes volumes."""
+    if scope["path"].rstrip("/") != VOLUME_ROUTE:
+        return False
+    return any(
+        name == b"content-type" and value.lower().startswith(b"multipart/form-data")
+        for name, value in scope["headers"]
+    )
 
 
 def _declared_length(scope: Scope) -> int:

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from inference.findings import Lesion
+from inference.volumes.measurement import Measures
 
 BLANK_SCAN = (
     "iVBORw0KGgoAAAANSUhEUgAAACAAAAAgAQAAAABbAUdZAAAAEUlEQVR42mP8z8DAwMQwaAkAswEBP25AfJYAAAAASUVORK5CYII="
@@ -65,6 +66,10 @@ class AnalyzeResponse(BaseModel):
         float, Field(ge=0, le=1, description="Share of the scan's pixels that are tumour")
     ]
     lesions: Annotated[list[Lesion], Field(description="The mask's connected regions, the largest first")]
+    measures: Annotated[
+        Measures | None,
+        Field(description="Of a volume: what was found in mm, mm² and SUV. Null for a picture"),
+    ] = None
     disagreement: Annotated[
         float | None,
         Field(

@@ -16,7 +16,9 @@ VIEWS_HEADER = "X-Views-Used"
 
 def install_middleware(app: FastAPI, settings: Settings, metrics: Metrics) -> None:
     """Wrap the app, whose routes are all there, from the inside out."""
-    app.add_middleware(BodyLimit, max_bytes=max_body_bytes(settings))
+    app.add_middleware(
+        BodyLimit, max_bytes=max_body_bytes(settings), max_volume_bytes=max_volume_bytes(settings)
+    )
     app.add_middleware(BodyTime, seconds=settings.body_timeout_s)
     if settings.api_key:
         app.add_middleware(Access, keys=[key.get_secret_value() for key in settings.api_key])
@@ -36,3 +38,8 @@ def install_middleware(app: FastAPI, settings: Settings, metrics: Metrics) -> No
 def max_body_bytes(settings: Settings) -> int:
     """Return `MAX_BODY_MB` in bytes."""
     return int(settings.max_body_mb * 1e6)
+
+
+def max_volume_bytes(settings: Settings) -> int:
+    """Return `MAX_VOLUME_MB` in bytes, or `MAX_BODY_MB` where that is more."""
+    return max(int(settings.max_volume_mb * 1e6), max_body_bytes(settings))

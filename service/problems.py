@@ -13,6 +13,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from inference.errors import ScanError
+from inference.volumes.faults import VolumeError
 from service.messages import Problem
 
 REASONS = {
@@ -96,6 +97,8 @@ def install_problem_handlers(app: FastAPI) -> None:
 
 
 async def _on_scan_error(_: Request, error: Exception) -> ProblemResponse:
+    if isinstance(error, VolumeError):
+        return problem(413 if error.fault == "too_large" else 422, str(error), fault=error.fault)
     return problem(422, str(error))
 
 

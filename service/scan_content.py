@@ -1,6 +1,10 @@
-"""How a scan comes: as JSON with `img`, as a form with `file`, or as a picture and nothing else."""
+"""How a scan comes: as JSON with `img`, as a form with `file`, or as a picture and nothing else.
+
+A form's file may be a volume, where the route takes them.
+"""
 
 from dataclasses import dataclass
+from typing import BinaryIO
 
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
@@ -8,6 +12,10 @@ from pydantic import ValidationError
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
+from inference.volumes.options import VolumeOptions
+from inference.volumes.reading import is_volume
+from inference.volumes.scan import VolumeScan, scan_of_file
+from service.body_limit import too_large
 from service.messages import TumorPredictRequestDto
 from service.problems import Refusal
 from utils import Scan, decode_image, decode_request
@@ -37,11 +45,48 @@ class ScanContent:
         return decode_request(body.img)
 
 
+@dataclass(frozen=True)
+class VolumeContent:
+    """A request's volume as it came: a file in memory, and the ending that says what it is."""
+
+    file: BinaryIO
+    ending: str
+    options: VolumeOptions
+
+    def decode(self) -> VolumeScan:
+        """Read and project the volume; raises `ScanError`."""
+        with self.file:
+            return scan_of_file(self.file, self.ending, self.options)
+
+
+Content = ScanContent | VolumeContent
+
+
+async def read_volume_content(
+    request: Request, options: VolumeOptions, *, max_bytes: int, max_volume_bytes: int
+) -> Content:
+    """Read a request's body as `read_content` does, or as a volume where a form's file is named as one.
+
+    Raises `Refusal` with 413 where a file that is no volume is larger than `max_bytes`.
+    """
+    if _media_type(request) != FORM:
+        return await read_content(request, max_bytes)
+    file = await _read_file(request, max_volume_bytes)
+    name = (file.filename or "").lower()
+    if is_volume(name):
+        ending = ".nii.gz" if name.endswith(".nii.gz") else name[name.rfind(".") :]
+        return VolumeContent(file.file, ending, options)
+    if (file.size or 0) > max_bytes:
+        raise too_large(max_bytes)
+    return ScanContent(await _read_and_close(file), is_picture=True)
+
+
 async def read_content(request: Request, max_bytes: int) -> ScanContent:
     """Read a request's body as what its content type says; raises `Refusal` with 415 for any other type."""
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    media_type = _media_type(request)
     if media_type == FORM:
-        return ScanContent(await _read_file(request, max_bytes), is_picture=True)
+        file = await _read_file(request, max_bytes)
+        return ScanContent(await _read_and_close(file), is_picture=True)
     if media_type in PICTURES:
         return ScanContent(await request.body(), is_picture=True)
     if (
@@ -58,17 +103,27 @@ async def read_content(request: Request, max_bytes: int) -> ScanContent:
     )
 
 
-async def _read_file(request: Request, max_bytes: int) -> bytes:
+def _media_type(request: Request) -> str:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+async def _read_and_close(file: UploadFile) -> bytes:
+    try:
+        return await file.read()
+    finally:
+        await file.close()
+
+
+async def _read_file(request: Request, max_bytes: int) -> UploadFile:
+    """Return a form's file, in memory."""
     parser = MultiPartParser(request.headers, request.stream(), max_files=1, max_fields=1)
     parser.spool_max_size = max_bytes  # no scan is ever left on a disk, not even for a moment
     try:
         form = await parser.parse()
     except MultiPartException as error:
         raise Refusal(400, f"the form cannot be read: {error.message}", "bad_request") from None
-    try:
-        file = form.get("file")
-        if not isinstance(file, UploadFile):
-            raise Refusal(422, "the form has no file named 'file'", "unusable_scan")
-        return await file.read()
-    finally:
+    file = form.get("file")
+    if not isinstance(file, UploadFile):
         await form.close()
+        raise Refusal(422, "the form has no file named 'file'", "unusable_scan")
+    return file

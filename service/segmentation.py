@@ -16,11 +16,12 @@ from inference.deadline import Deadline
 from inference.ensemble import Ensemble, Prediction, load_ensemble
 from inference.errors import ScanError
 from inference.settings import Settings
+from inference.volumes.scan import VolumeScan
 from service.admission import Admission
 from service.metrics import Metrics
 from service.problems import Refusal
 from service.readiness import State
-from service.scan_content import ScanContent
+from service.scan_content import Content
 from utils import Scan, encode_request
 
 RETRY_START_S = 2
@@ -30,11 +31,15 @@ LONGEST_PAUSE_S = 30
 
 @dataclass(frozen=True)
 class Segmented:
-    """A scan's mask as it is sent, what it was made of, and how long each stage took."""
+    """A scan's mask as it is sent, what it was made of, and how long each stage took.
+
+    `volume` is there where the scan was made of one.
+    """
 
     img: str
     prediction: Prediction
     stages_s: dict[str, float]
+    volume: VolumeScan | None = None
 
 
 class Service:
@@ -86,7 +91,7 @@ class Service:
             raise Refusal(503, detail, "not_ready", retry_after_s=RETRY_START_S)
         self.admission.check()
 
-    async def segment(self, content: ScanContent, request: Request) -> Segmented:
+    async def segment(self, content: Content, request: Request) -> Segmented:
         """Decode a scan, run the ensemble on it and encode the mask, in the order of arrival.
 
         Raises `Refusal` where there is no room, no time or no ensemble for it, `ScanError` where it
@@ -101,7 +106,9 @@ class Service:
             try:
                 began = time.monotonic()
                 with _timed(stages_s, "decode"):
-                    scan = await run_sync(content.decode)
+                    decoded: Scan | VolumeScan = await run_sync(content.decode)
+                volume = decoded if isinstance(decoded, VolumeScan) else None
+                scan = decoded.grey if isinstance(decoded, VolumeScan) else decoded
                 prediction = await self._predict(scan, deadline)
                 stages_s |= {stage: ms / 1000 for stage, ms in prediction.timings_ms.items()}
                 with _timed(stages_s, "encode"):
@@ -110,7 +117,7 @@ class Service:
             finally:
                 self.turns.release()
         self.metrics.segmented(prediction, stages_s)
-        return Segmented(img, prediction, stages_s)
+        return Segmented(img, prediction, stages_s, volume)
 
     async def _wait_for_turn(self, request: Request) -> None:
         """Take one of the turns, unless the client hangs up before: then raise `ClientDisconnect`."""
