@@ -27,7 +27,7 @@ def read_nifti(file: BinaryIO, options: VolumeOptions) -> SlicedVolume:
 
     compressed = file.read(2) == GZIP_MAGIC
     file.seek(0)
-    stream = cast(BinaryIO, gzip.GzipFile(fileobj=file)) if compressed else file
+    stream = cast(BinaryIO, gzip.GzipFile(fileobj=file, mode="rb")) if compressed else file
     try:
         block = stream.read(Nifti2Header.template_dtype.itemsize)
         kind: Any = Nifti2Header if Nifti2Header.may_contain_header(block) else Nifti1Header
