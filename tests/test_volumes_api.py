@@ -4,6 +4,7 @@ import io
 import struct
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydicom import Dataset
@@ -35,18 +36,27 @@ def form(path: Path) -> dict[str, tuple[str, bytes]]:
     return {"file": (path.name, path.read_bytes())}
 
 
+def answer_in_all_views(server: Server, **content: object) -> dict[str, Any]:
+    """Ask until there was time for every view: on a busy machine the first volume's imports leave none."""
+    for _ in range(5):
+        answer = server.post("/analyze", **content)
+        assert answer.status_code == 200, answer.text
+        found: dict[str, Any] = answer.json()
+        if found["views"] == found["model"]["tta_ops"]:
+            return found
+    raise AssertionError(f"only {found['views']} were seen")
+
+
 def test_volumes_are_answered_as_their_projection_is_and_in_units(
     server: Server, folder: Path, volume: PhantomVolume
 ) -> None:
     projection = scan_of_path(folder / "series").grey
-    plain = server.post("/analyze", files={"file": ("scan.png", file_bytes(projection))}).json()
+    plain = answer_in_all_views(server, files={"file": ("scan.png", file_bytes(projection))})
     assert plain["measures"] is None
     expected = decode_request(plain["img"]) > 0
     for name in ("Phantom.nii.gz", "Phantom^Volume.zip", "array.npy"):
         query = {"spacing": "10,9,7"} if name == "array.npy" else {}
-        answer = server.post("/analyze", files=form(folder / name), params=query)
-        assert answer.status_code == 200, answer.text
-        found = answer.json()
+        found = answer_in_all_views(server, files=form(folder / name), params=query)
         assert ((decode_request(found["img"]) > 0) != expected).sum() <= 0.01 * expected.sum()
         measures = found["measures"]
         assert measures["projected_area_mm2"] == pytest.approx(found["tumor_area_px"] * 4, rel=0.01)
