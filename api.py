@@ -176,9 +176,10 @@ def main() -> int:
     app.state.service.on_failure = server.end
     server.run(sockets=[listener])
     logger.complete()
-    if server.has_cut_off:  # scans that nobody waits for any more are not waited for either
-        os._exit(0)
-    return 1 if app.state.service.state is State.FAILED else 0
+    status = 1 if app.state.service.state is State.FAILED else 0
+    if server.has_cut_off or app.state.service.engine_hangs:
+        os._exit(status)  # scans that nobody waits for any more are not waited for either
+    return status
 
 
 if __name__ == "__main__":

@@ -63,6 +63,30 @@ def test_what_outlasts_the_grace_is_told_so(tmp_path: Path, server: Server) -> N
     assert "Traceback" not in ending.log.read_text()
 
 
+HANGS = """
+import sys, threading
+import api
+from inference.ensemble import Ensemble
+
+run = Ensemble.warm_up
+
+def warm_up_then_hang(ensemble):
+    run(ensemble)
+    ensemble.engine.run = lambda *_: threading.Event().wait()
+
+Ensemble.warm_up = warm_up_then_hang
+sys.exit(api.main())
+"""
+
+
+def test_told_to_end_while_its_engine_hangs_it_ends(tmp_path: Path, server: Server, phantom: Phantom) -> None:
+    hanging = start_server(tmp_path, "-c", HANGS, ENGINE_TIMEOUT_S=1)
+    answer = hanging.post("/predict", json={"img": as_base64(file_bytes(phantom.grey))})
+    assert answer.status_code == 503
+    hanging.process.terminate()
+    assert hanging.process.wait(timeout=20) == 0
+
+
 def test_killed_in_the_middle_of_anything_the_next_start_is_ready(
     tmp_path: Path, server: Server, phantom: Phantom
 ) -> None:
