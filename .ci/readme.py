@@ -58,7 +58,9 @@ class Reader:
     def run(self, snippet: Snippet) -> int:
         """Run a snippet, or start the service that it starts; returns the exit status."""
         if snippet.note != "service":
-            return subprocess.run([*RUNNERS[snippet.language], snippet.code], cwd=ROOT, check=False).returncode
+            return subprocess.run(
+                [*RUNNERS[snippet.language], snippet.code], cwd=ROOT, check=False
+            ).returncode
         if answers():
             raise SystemExit(f"another service already answers at {READY}")
         self.services.append(subprocess.Popen(["bash", "-c", f"exec {snippet.code}"], cwd=ROOT))

@@ -42,10 +42,11 @@ class Snippet:
         return f"{self.page}:{self.line}"
 
     def commands(self) -> set[str]:
-        """Return its commands, a line each; of code in another language the whole is one."""
+        """Return its commands, a line each, however it is broken; of other code the whole is one."""
         if self.language != "bash":
             return {self.code}
-        return {line.strip() for line in self.code.splitlines() if line.strip() and line[0] != "#"}
+        lines = self.code.replace("\\\n", " ").splitlines()
+        return {" ".join(line.split()) for line in lines if line.strip()}
 
 
 def pages() -> list[str]:
@@ -71,6 +72,7 @@ def snippets(page: str) -> list[Snippet]:
 
 
 def _leaves(nav: Any) -> list[str]:
+    """Return the files of mkdocs' nav, which is lists of names, and of dicts from titles to the like."""
     if isinstance(nav, str):
         return [nav]
     items = nav.values() if isinstance(nav, dict) else nav

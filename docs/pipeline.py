@@ -3,12 +3,12 @@
 The drawing brings its own fills, and lines of a grey that shows on white and on black.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from xml.sax.saxutils import escape
 
-WIDTH, HEIGHT = 920, 470
-BOX_HEIGHT, FONT_PX, SMALL_PX = 58, 15, 12
+WIDTH, HEIGHT = 940, 484
+BOX_HEIGHT, MARGIN, FONT_PX, SMALL_PX = 58, 9, 15, 12
 LINE, INK, FAINT = "#808080", "#1a1a1a", "#444444"
 PAPER, FOLD, FINDING = "#dbe7f3", "#fbe3c0", "#d8ecd4"
 
@@ -25,8 +25,8 @@ FOLDS: tuple[Box, ...] = tuple(
     (260 + 138 * place, 220, 124, FOLD, f"fold {fold}", "UNet") for place, fold in enumerate((0, 2, 3))
 )
 MEAN: Box = (260, 320, 400, PAPER, "unflip, mean over views and folds", "resize to the scan: map H x W, 0..1")
-SPREAD: Box = (700, 220, 200, FINDING, "how far folds agree", "disagreement, uncertainty map")
-CLASSIFIER: Box = (700, 320, 200, FINDING, "classifier", "probability of tumour at all")
+SPREAD: Box = (700, 220, 220, FINDING, "how far folds agree", "disagreement, uncertainty map")
+CLASSIFIER: Box = (700, 320, 220, FINDING, "classifier", "probability of tumour at all")
 THRESHOLD: Box = (20, 320, 200, PAPER, "threshold", "mask H x W x 3, 0 or 255")
 MASK: Box = (20, 400, 200, FINDING, "validate, encode", "the mask, or a black one")
 LESIONS: Box = (260, 400, 400, FINDING, "lesions", "connected regions: place, area, probability")
@@ -52,13 +52,15 @@ def _drawing() -> Iterator[str]:
         yield _arrow((_bottom(view)[0], PREPARE[1] + BOX_HEIGHT), _top(view))
         yield from (_arrow(_bottom(view), _top(fold)) for fold in FOLDS)
     yield from (_arrow(_bottom(fold), (_bottom(fold)[0], MEAN[1])) for fold in FOLDS)
-    yield _arrow(_right(FOLDS[-1]), _left(SPREAD))
+    yield from _frame(FOLDS)
+    yield _arrow((_right(FOLDS[-1])[0] + MARGIN, _right(FOLDS[-1])[1]), _left(SPREAD))
     yield _arrow(_right(MEAN), _left(CLASSIFIER))
     yield _arrow(_left(MEAN), _right(THRESHOLD))
     yield _arrow(_bottom(THRESHOLD), _top(MASK))
     yield _arrow(_right(MASK), _left(LESIONS))
+    start, end = _bottom(CLASSIFIER), _bottom(MASK)
     yield (
-        f'<path d="M{_bottom(CLASSIFIER)[0]} {_bottom(CLASSIFIER)[1]}V464H120V460" fill="none" stroke="{LINE}" '
+        f'<path d="M{start[0]} {start[1]}V{HEIGHT - 4}H{end[0]}V{end[1]}" fill="none" stroke="{LINE}" '
         'stroke-width="1.5" stroke-dasharray="5 4" marker-end="url(#tip)"/>'
     )
     for box in (DECODE, PREPARE, *VIEWS, *FOLDS, MEAN, SPREAD, CLASSIFIER, THRESHOLD, MASK, LESIONS):
@@ -70,10 +72,20 @@ def _box(box: Box) -> Iterator[str]:
     left, top, width, fill, what, how = box
     middle = left + width / 2
     yield (
-        f'<rect x="{left}" y="{top}" width="{width}" height="{BOX_HEIGHT}" rx="8" fill="{fill}" stroke="{LINE}"/>'
+        f'<rect x="{left}" y="{top}" width="{width}" height="{BOX_HEIGHT}" rx="8" fill="{fill}" '
+        f'stroke="{LINE}"/>'
     )
     yield f'<text x="{middle}" y="{top + 25}" font-size="{FONT_PX}" fill="{INK}">{escape(what)}</text>'
     yield f'<text x="{middle}" y="{top + 44}" font-size="{SMALL_PX}" fill="{FAINT}">{escape(how)}</text>'
+
+
+def _frame(boxes: Sequence[Box]) -> Iterator[str]:
+    left, top = boxes[0][0] - MARGIN, boxes[0][1] - MARGIN
+    width, height = boxes[-1][0] + boxes[-1][2] + MARGIN - left, BOX_HEIGHT + 2 * MARGIN
+    yield (
+        f'<rect x="{left}" y="{top}" width="{width}" height="{height}" rx="12" fill="none" stroke="{LINE}" '
+        'stroke-dasharray="2 3"/>'
+    )
 
 
 def _arrow(start: tuple[float, float], end: tuple[float, float]) -> str:

@@ -20,7 +20,9 @@ COMMANDS = {
     )
 }
 NAMED = re.compile(r"python -m (inference|training|benchmarks)((?: [^`|;\n]*)?)")
-LOOKS_LIKE_A_COMMAND = re.compile(r"^(?:\$ )?(?:[A-Z_]+=\S+ )*(?:uv|uvx|curl|python3?|ssh|docker|pip) ", re.MULTILINE)
+LOOKS_LIKE_A_COMMAND = re.compile(
+    r"^(?:\$ )?(?:[A-Z_]+=\S+ )*(?:uv|uvx|curl|python3?|ssh|docker|pip) ", re.MULTILINE
+)
 EVERY_SNIPPET = [snippet for page in pages() for snippet in snippets(page)]
 
 
