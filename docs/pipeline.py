@@ -34,10 +34,15 @@ LESIONS: Box = (260, 400, 400, FINDING, "lesions", "connected regions: place, ar
 
 def main() -> None:
     """Write the drawing beside this file."""
-    Path(__file__).with_suffix(".svg").write_text("\n".join(_drawing()) + "\n")
+    Path(__file__).with_suffix(".svg").write_text(drawing())
 
 
-def _drawing() -> Iterator[str]:
+def drawing() -> str:
+    """Return the drawing as SVG."""
+    return "\n".join(_elements()) + "\n"
+
+
+def _elements() -> Iterator[str]:
     yield (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
         'font-family="system-ui, sans-serif" text-anchor="middle">'

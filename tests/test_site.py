@@ -1,6 +1,7 @@
 """The site of the documents: it is built without a warning, and loads nothing from the internet."""
 
 import re
+import runpy
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -61,3 +62,8 @@ def test_the_site_loads_nothing_from_the_internet(site: Path) -> None:
 def test_the_site_has_what_is_kept_elsewhere(site: Path) -> None:
     assert "Not a medical device" in (site / "index.html").read_text()
     assert "Model card" in (site / "model-card.html").read_text()
+
+
+def test_the_drawing_is_what_its_script_draws() -> None:
+    script = ROOT / "docs" / "pipeline.py"
+    assert script.with_suffix(".svg").read_text() == runpy.run_path(str(script))["drawing"]()
