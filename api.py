@@ -145,6 +145,7 @@ async def analyze(
         lesions=lesions,
         disagreement=None if disagreement is None else round(disagreement, 4),
         uncertainty_map=uncertainty_map,
+        warnings=list(prediction.warnings),
         views=list(prediction.views),
         model=ModelIdentity.model_validate(service.ensemble.identity()),
         timings_ms={stage: round(1000 * seconds, 1) for stage, seconds in segmented.stages_s.items()},
