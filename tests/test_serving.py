@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pytest
 from scipy import stats
@@ -46,7 +47,16 @@ PEAK_MIB = 1.2 * 1024
 SCANS, EARLY_SCANS, GROWTH = 160, 80, 1.05
 STARTS = 5
 CLIENTS, ROUNDS, ROUND_S, SURE = 16, 4, 3, 0.01
-HEAVY = ("torch", "segmentation_models_pytorch", "timm", "wandb", "lightning", "sklearn", "matplotlib")
+HEAVY = (
+    "torch",
+    "segmentation_models_pytorch",
+    "timm",
+    "wandb",
+    "lightning",
+    "sklearn",
+    "matplotlib",
+    "django_htmx",
+)
 
 pytestmark = pytest.mark.skipif(not Path("/proc").exists(), reason="reads the processes' figures from /proc")
 
@@ -88,8 +98,20 @@ def test_a_warm_start_is_quick_and_imports_no_pytorch(tmp_path: Path, server: Se
         answer = watched.post("/analyze", json=request_of(make_phantom(0)))
         stop_server(watched)
     assert answer.status_code == 200
-    assert {"fastapi", "openvino"} <= imported(log)
+    assert {"fastapi", "openvino", "jinja2"} <= imported(log)
     assert imported(log).isdisjoint(HEAVY)
+
+
+def test_without_the_page_its_library_is_not_imported(tmp_path: Path, server: Server) -> None:
+    log = tmp_path / "imports"
+    with log.open("wb") as stderr:
+        bare = start_server(tmp_path, stderr=stderr, PYTHONPROFILEIMPORTTIME=1, UI=0)
+        root = httpx.get(bare.url, headers={"Accept": "text/html"})
+        page = bare.get("/ui")
+        stop_server(bare)
+    assert "running" in root.json()["message"]
+    assert page.status_code == 404
+    assert imported(log).isdisjoint({"jinja2", "django_htmx", "django"})
 
 
 def test_an_exported_folder_is_served_where_there_is_no_pytorch(
