@@ -15,7 +15,7 @@ PAPER, FOLD, FINDING = "#dbe7f3", "#fbe3c0", "#d8ecd4"
 Box = tuple[int, int, int, str, str, str]
 """Left, top, width, fill, what happens, and how."""
 
-DECODE: Box = (20, 20, 200, PAPER, "decode", "PNG or JPEG, H x W")
+DECODE: Box = (20, 20, 200, PAPER, "decode, recognise", "H x W, dark on white")
 PREPARE: Box = (260, 20, 400, PAPER, "prepare", "grey, resize keeping the aspect, normalise, pad")
 VIEWS: tuple[Box, ...] = (
     (260, 120, 185, PAPER, "view: as it is", "1 x h x w"),
