@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from inference.__main__ import main
 from inference.artifact_cache import Artifact, ArtifactCache, ArtifactFile
 from inference.artifact_names import parse_artifact_name
+from inference.cli.app import main
 from inference.ensemble_file import EnsembleFile, FoldEntry, read_ensemble_file, write_ensemble_file
 from inference.listing import folds_table, list_folds
 from inference.preparation import Preparation
