@@ -3,7 +3,7 @@
 from importlib.util import find_spec
 from pathlib import Path
 
-OWN = Path(__file__).parent / "assets"
+OWN = Path(__file__).parent / "static"
 HTMX_PACKAGE, HTMX = "django_htmx", "static/django_htmx/htmx-2.min.js"
 
 

@@ -4,13 +4,13 @@ import base64
 import zlib
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from inference.disagreement import FoldMaps
 from inference.ensemble import Prediction
 from inference.errors import ScanError
 from inference.findings import cut_mask, find_lesions, map_features
-from inference.preparation import FloatMap
 from service.page.kept import LOWEST_THRESHOLD, Kept, keep
 from tests.conftest import as_base64, file_bytes
 
@@ -50,7 +50,7 @@ def test_a_threshold_lower_than_any_other_keeps_more_and_the_highest_is_always_t
     assert keep(prediction, 0.3).open()[1].max() == faint.max()
 
 
-def packed(values: FloatMap) -> str:
+def packed(values: npt.NDArray[np.float64]) -> str:
     return as_base64(zlib.compress(values.astype(np.float32).tobytes()))
 
 

@@ -25,7 +25,7 @@ from utils import decode_image
 CHROMIUM = shutil.which("chromium")
 KEY = "a-key-that-a-browser-asks-for"
 DEADLINE_MS = 1000 * ANSWER_DEADLINE_S
-PHONE = {"width": 375, "height": 800}
+PHONE_PX = 375
 
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="install Debian's chromium to run it")
 
@@ -91,7 +91,7 @@ def desk(browser: Browser, server: Server) -> Iterator[Visit]:
 
 @pytest.fixture
 def phone(browser: Browser, server: Server) -> Iterator[Visit]:
-    context = browser.new_context(viewport={"width": 375, "height": 800}, color_scheme="dark")
+    context = browser.new_context(viewport={"width": PHONE_PX, "height": 800}, color_scheme="dark")
     yield from visit(context, urlsplit(server.url).netloc)
 
 
@@ -138,9 +138,8 @@ def test_a_wrong_file_shows_the_sentence_of_the_api(desk: Visit, server: Server)
     for name, data in wrong.items():
         said = server.post("/predict", files={"file": (name, data)}).json()["detail"]
         desk.upload(name, data)
-        expect(desk.page.get_by_role("alert")).to_have_text(
-            f"{said[0].upper()}{said[1:]}.", timeout=DEADLINE_MS
-        )
+        sentence = f"{said[0].upper()}{said[1:]}."
+        expect(desk.page.get_by_role("alert")).to_have_text(sentence, timeout=DEADLINE_MS)
     assert desk.page.locator("#findings").count() == 0
 
 
@@ -166,7 +165,7 @@ def test_it_works_by_keyboard_on_a_phone_in_the_dark_and_for_screen_readers(
     phone.wait_for_threshold("0.99")
     assert sum(phone.areas()) < sum(before)
 
-    assert page.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
+    assert page.evaluate("document.documentElement.scrollWidth") == PHONE_PX
     assert_accessible(page)
     page.get_by_label("Appearance").select_option("light")
     assert page.evaluate("getComputedStyle(document.documentElement).colorScheme") == "light"

@@ -66,9 +66,9 @@ document.addEventListener("htmx:beforeRequest", (event) => {
 document.addEventListener("htmx:afterRequest", (event) => {
   result.setAttribute("aria-busy", "false");
   if (!isCut(event)) file.value = "";
+  if (event.detail.xhr.status >= 400) complain(detailOf(event.detail.xhr));
 });
 
-document.addEventListener("htmx:responseError", (event) => complain(detailOf(event.detail.xhr)));
 document.addEventListener("htmx:sendError", () =>
   complain("The service cannot be reached, or the connection broke: try again in a moment."),
 );
