@@ -8,13 +8,13 @@ import typer
 from snippets import ROOT, RUN, SHOWN, Snippet, pages, snippets
 
 import benchmarks.__main__
-import inference.__main__
+import inference.cli.app
 import training.__main__
 
 COMMANDS = {
     name: typer.main.get_command(app)
     for name, app in (
-        ("inference", inference.__main__.app),
+        ("inference", inference.cli.app.app),
         ("training", training.__main__.app),
         ("benchmarks", benchmarks.__main__.app),
     )
