@@ -2,7 +2,6 @@
 
 import re
 
-import click
 import pytest
 import typer
 from snippets import ROOT, RUN, SHOWN, Snippet, pages, snippets
@@ -43,7 +42,7 @@ def test_every_command_that_is_named_exists_with_its_options(page: str) -> None:
     text = (ROOT / page).read_text().replace("\\\n", " ")
     for module, rest in NAMED.findall(re.sub(r"(`[^`\n]*)\n([^`\n]*`)", r"\1 \2", text)):
         group = COMMANDS[module]
-        assert isinstance(group, click.Group) or hasattr(group, "commands")
+        assert hasattr(group, "commands")
         name, *words = rest.split() or [""]
         if not name[:1].isalpha() or name.isupper():
             continue
