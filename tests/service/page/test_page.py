@@ -136,7 +136,9 @@ def test_a_scan_is_dropped_seen_cut_again_and_its_mask_taken_home(
 
 
 @needs_chromium
-def test_a_wrong_file_shows_the_sentence_of_the_api(desk: Visit, server: Server) -> None:
+def test_a_wrong_file_shows_the_sentence_of_the_api_and_an_odd_one_a_warning(
+    desk: Visit, server: Server, phantom: Phantom
+) -> None:
     desk.page.goto(server.url + "/ui")
     wrong = {"notes.txt": b"no picture at all", "tiny.png": file_bytes(np.zeros((8, 8), np.uint8))}
     for name, data in wrong.items():
@@ -145,6 +147,10 @@ def test_a_wrong_file_shows_the_sentence_of_the_api(desk: Visit, server: Server)
         sentence = f"{said[0].upper()}{said[1:]}."
         expect(desk.page.get_by_role("alert")).to_have_text(sentence, timeout=DEADLINE_MS)
     assert desk.page.locator("#findings").count() == 0
+    desk.upload("inverted.png", file_bytes(255 - phantom.grey))
+    desk.wait_for_result()
+    assert "black background" in desk.page.get_by_label("Warnings").inner_text()
+    assert not desk.page.get_by_role("alert").is_visible()
 
 
 @needs_chromium
@@ -196,6 +202,8 @@ def test_a_browser_that_has_logged_in_may_do_everything_within_the_limits(
             visiting.wait_for_result()
             visiting.page.locator("#threshold").fill("0.8")
             visiting.wait_for_threshold("0.80")
+            visiting.page.get_by_role("button", name="Phantom without tumour").click()
+            expect(visiting.page.locator("#summary")).to_contain_text("Nothing", timeout=DEADLINE_MS)
             visiting.upload("large.png", bytes(600_000))
             expect(visiting.page.get_by_role("alert")).to_contain_text(
                 "larger than 0.5 MB", timeout=DEADLINE_MS
