@@ -20,6 +20,7 @@ theme.addEventListener("change", () => {
 function complain(sentence) {
   problem.textContent = sentence;
   problem.hidden = false;
+  problem.scrollIntoView({ block: "nearest" });
   status.textContent = "";
 }
 

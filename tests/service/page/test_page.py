@@ -4,6 +4,7 @@ import base64
 import json
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -75,24 +76,27 @@ def browser() -> Iterator[Browser]:
         running.close()
 
 
-def visit(context: BrowserContext, host: str) -> Iterator[Visit]:
+@contextmanager
+def visit(context: BrowserContext, url: str) -> Iterator[Visit]:
     """Give a visit, and see to it that nothing was asked of anybody else, and nothing went wrong."""
     visiting = Visit(context.new_page())
-    yield visiting
-    context.close()
-    assert visiting.hosts - {""} == {host}  # a data URL has no host
+    with context:
+        yield visiting
+    assert visiting.hosts - {""} == {urlsplit(url).netloc}  # a data URL has no host
     assert visiting.complaints == []
 
 
 @pytest.fixture
 def desk(browser: Browser, server: Server) -> Iterator[Visit]:
-    yield from visit(browser.new_context(), urlsplit(server.url).netloc)
+    with visit(browser.new_context(), server.url) as visiting:
+        yield visiting
 
 
 @pytest.fixture
 def phone(browser: Browser, server: Server) -> Iterator[Visit]:
     context = browser.new_context(viewport={"width": PHONE_PX, "height": 800}, color_scheme="dark")
-    yield from visit(context, urlsplit(server.url).netloc)
+    with visit(context, server.url) as visiting:
+        yield visiting
 
 
 @needs_chromium
@@ -132,7 +136,9 @@ def test_a_scan_is_dropped_seen_cut_again_and_its_mask_taken_home(
 
 
 @needs_chromium
-def test_a_wrong_file_shows_the_sentence_of_the_api(desk: Visit, server: Server) -> None:
+def test_a_wrong_file_shows_the_sentence_of_the_api_and_an_odd_one_a_warning(
+    desk: Visit, server: Server, phantom: Phantom
+) -> None:
     desk.page.goto(server.url + "/ui")
     wrong = {"notes.txt": b"no picture at all", "tiny.png": file_bytes(np.zeros((8, 8), np.uint8))}
     for name, data in wrong.items():
@@ -141,6 +147,10 @@ def test_a_wrong_file_shows_the_sentence_of_the_api(desk: Visit, server: Server)
         sentence = f"{said[0].upper()}{said[1:]}."
         expect(desk.page.get_by_role("alert")).to_have_text(sentence, timeout=DEADLINE_MS)
     assert desk.page.locator("#findings").count() == 0
+    desk.upload("inverted.png", file_bytes(255 - phantom.grey))
+    desk.wait_for_result()
+    assert "black background" in desk.page.get_by_label("Warnings").inner_text()
+    assert not desk.page.get_by_role("alert").is_visible()
 
 
 @needs_chromium
@@ -157,7 +167,7 @@ def test_it_works_by_keyboard_on_a_phone_in_the_dark_and_for_screen_readers(
     page.keyboard.press("Enter")
     phone.wait_for_result()
     assert page.evaluate("document.activeElement.id") == "result-title"
-    expect(page.get_by_role("status")).to_contain_text("px marked")
+    expect(page.get_by_role("status")).to_contain_text("px marked", timeout=DEADLINE_MS)
     before = phone.areas()
     while page.evaluate("document.activeElement.id") != "threshold":
         page.keyboard.press("Tab")
@@ -184,16 +194,20 @@ def test_a_browser_that_has_logged_in_may_do_everything_within_the_limits(
     settings = plain_settings(api_key=(SecretStr(KEY),), max_body_mb=0.5)
     with serving(settings, ensemble) as client:
         wait_for(client, "ready")
-        host = str(client.base_url).rstrip("/")
+        url = str(client.base_url)
         context = browser.new_context(http_credentials={"username": "anybody", "password": KEY})
-        for visiting in visit(context, urlsplit(host).netloc):
-            visiting.page.goto(host + "/")
+        with visit(context, url) as visiting:
+            visiting.page.goto(url)
             visiting.page.get_by_role("button", name="Phantom with lesions").click()
             visiting.wait_for_result()
             visiting.page.locator("#threshold").fill("0.8")
             visiting.wait_for_threshold("0.80")
+            visiting.page.get_by_role("button", name="Phantom without tumour").click()
+            expect(visiting.page.locator("#summary")).to_contain_text("Nothing", timeout=DEADLINE_MS)
             visiting.upload("large.png", bytes(600_000))
-            expect(visiting.page.get_by_role("alert")).to_contain_text("larger than 0.5 MB")
+            expect(visiting.page.get_by_role("alert")).to_contain_text(
+                "larger than 0.5 MB", timeout=DEADLINE_MS
+            )
 
 
 def test_what_no_page_of_this_service_sends_is_refused(server: Server) -> None:
