@@ -9,6 +9,7 @@ from typing import Any, Literal, Protocol
 
 from inference.ensemble import Prediction
 from inference.errors import ScanError
+from inference.findings import Lesion
 from inference.whole_files import write_whole
 
 ENCODING = ("utf-8", "surrogateescape")
@@ -30,7 +31,7 @@ COLUMNS = (
 )
 
 
-def describe(scan: str, prediction: Prediction) -> Row:
+def describe(scan: str, prediction: Prediction, lesions: Iterable[Lesion]) -> Row:
     """Return what was found on a scan; lesions are as `/analyze` answers them."""
     disagreement = prediction.disagreement()
     return {
@@ -39,7 +40,7 @@ def describe(scan: str, prediction: Prediction) -> Row:
         "tumor_probability": round(prediction.tumor_probability, 4),
         "tumor_area_px": prediction.tumor_area_px,
         "tumor_fraction": round(prediction.tumor_area_px / prediction.mask[..., 0].size, 6),
-        "lesions": [lesion.model_dump(mode="json") for lesion in prediction.lesions()],
+        "lesions": [lesion.model_dump(mode="json") for lesion in lesions],
         "disagreement": None if disagreement is None else round(disagreement, 4),
         "warnings": list(prediction.warnings),
         "error": None,

@@ -50,11 +50,11 @@ class Results:
 
     def keep(self, source: Source, prediction: Prediction) -> Row:
         """Write a scan's mask and overlay, and return the row that is to follow them."""
+        lesions = prediction.lesions()
         prediction.save_mask(self.mask_path(source))
         if self.overlays:
-            overlay = draw_overlay(prediction.scan, prediction.mask, prediction.lesions())
-            write_png(self.overlay_path(source), overlay)
-        return describe(source.path.name, prediction)
+            write_png(self.overlay_path(source), draw_overlay(prediction.scan, prediction.mask, lesions))
+        return describe(source.path.name, prediction, lesions)
 
     def mask_path(self, source: Source) -> Path:
         """Return where a scan's mask goes."""
