@@ -19,7 +19,9 @@ import numpy.typing as npt
 from PIL import Image
 
 from inference.errors import ScanError
+from inference.findings import Lesion
 from inference.overlay import draw_overlay
+from inference.recognition import recognise
 from utils import decode_image, decode_request, dice_score, validate_segmentation
 
 HERE = Path(__file__).parent
@@ -60,9 +62,11 @@ def _run(options: argparse.Namespace) -> None:
     except ValueError as error:
         raise ClientError(f"the service's mask is not valid: {error}") from None
     findings = _post(options.url, "analyze", request)
-    _save(scan, mask, options)
+    _save(scan, mask, findings["lesions"], options)
     print(f"answered in {elapsed:.2f} s")
     print(_sentence(findings))
+    for warning in findings["warnings"]:
+        print(f"  warning: {warning}")
     for lesion in findings["lesions"]:
         x, y = lesion["centroid_xy"]
         print(
@@ -90,9 +94,15 @@ def _sentence(findings: dict[str, Any]) -> str:
     )
 
 
-def _save(scan: npt.NDArray[np.uint8], mask: npt.NDArray[np.uint8], options: argparse.Namespace) -> None:
+def _save(
+    scan: npt.NDArray[np.uint8],
+    mask: npt.NDArray[np.uint8],
+    lesions: list[dict[str, Any]],
+    options: argparse.Namespace,
+) -> None:
     options.out.mkdir(parents=True, exist_ok=True)
-    for kind, picture in (("mask", mask), ("overlay", draw_overlay(scan, mask))):
+    overlay = draw_overlay(recognise(scan).scan, mask, [Lesion.model_validate(lesion) for lesion in lesions])
+    for kind, picture in (("mask", mask), ("overlay", overlay)):
         path = options.out / f"{options.scan.stem}_{kind}.png"
         Image.fromarray(picture).save(path)
         print(f"{kind}: {path}")

@@ -1,9 +1,11 @@
 """The ensemble: every fold sees a scan in every view, and the average decides."""
 
+import os
 import time
 from collections.abc import Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,9 +16,11 @@ from inference.engines import Engine, open_engine
 from inference.ensemble_file import read_folds
 from inference.findings import Classifier, Lesion, Mask, decide, find_lesions
 from inference.preparation import FloatMap, to_grey
-from inference.settings import Settings
+from inference.recognition import Recognition, recognise
+from inference.settings import Settings, read_settings
 from inference.tta import flip
 from inference.weights import FoldFile
+from inference.whole_files import write_png
 from utils import Scan, validate_segmentation
 
 WARM_UP_SIZE = (489, 400)
@@ -34,6 +38,8 @@ class Prediction:
     timings_ms: dict[str, float]
     fold_maps: FoldMaps
     threshold: float
+    scan: Scan  # as it was segmented: its greys turned, where it came white on black
+    warnings: tuple[str, ...] = ()  # sentences: what is unusual about the scan
 
     @property
     def tumor_detected(self) -> bool:
@@ -48,6 +54,10 @@ class Prediction:
     def lesions(self) -> list[Lesion]:
         """Return the mask's connected regions, the largest first."""
         return find_lesions(self.mask, self.probability_map)
+
+    def save_mask(self, path: str | os.PathLike[str]) -> None:
+        """Write the mask as a PNG of the scan's size, white being tumour, whole or not at all."""
+        write_png(Path(path), self.mask)
 
     def disagreement(self) -> float | None:
         """Return one less the mean Dice between the folds' own masks, 0..1; None of a single fold."""
@@ -87,10 +97,14 @@ class Ensemble:
     def predict(self, scan: Scan, deadline: Deadline | None = None) -> Prediction:
         """Segment a scan, grey (H, W) or RGB (H, W, 3) uint8, white being no uptake.
 
+        A scan on a black background is turned before; the mask is the same, and `warnings` say so.
         With a deadline, views beyond the first are left out where there is no time for them.
         """
         started = time.perf_counter()
-        probability_map, views, fold_maps, prepare_s = self._infer(scan, self.tta_ops, deadline or Deadline())
+        recognition = recognise(scan)
+        probability_map, views, fold_maps, prepare_s = self._infer(
+            recognition, self.tta_ops, deadline or Deadline(), started
+        )
         inferred = time.perf_counter()
         mask, probability = decide(
             probability_map,
@@ -112,6 +126,8 @@ class Ensemble:
             {k: 1000 * v for k, v in timings.items()},
             fold_maps,
             self.threshold,
+            recognition.scan,
+            recognition.warnings,
         )
 
     def probability_map(self, scan: Scan, tta_ops: tuple[str, ...] | None = None) -> FloatMap:
@@ -119,7 +135,7 @@ class Ensemble:
 
         The views are the ensemble's own unless others are named.
         """
-        return self._infer(scan, tta_ops or self.tta_ops, Deadline())[0]
+        return self._infer(recognise(scan), tta_ops or self.tta_ops, Deadline(), time.perf_counter())[0]
 
     def warm_up(self) -> None:
         """Segment a blank scan, so that the first real one finds everything in place."""
@@ -136,13 +152,12 @@ class Ensemble:
         }
 
     def _infer(
-        self, scan: Scan, tta_ops: tuple[str, ...], deadline: Deadline
+        self, recognition: Recognition, tta_ops: tuple[str, ...], deadline: Deadline, started: float
     ) -> tuple[FloatMap, tuple[str, ...], FoldMaps, float]:
         """Return the mean map (H, W), the views that it is the mean of, the folds' own maps, and the
-        seconds that preparation took.
+        seconds since `started` that preparation took.
         """
-        started = time.perf_counter()
-        grey = to_grey(scan)  # (H, W)
+        grey = to_grey(recognition.scan)  # (H, W)
         size = (grey.shape[0], grey.shape[1])
         preparations = [fold.metadata.preparation for fold in self.folds]
         prepared = {preparation: preparation.prepare(grey) for preparation in preparations}
@@ -185,11 +200,13 @@ class Ensemble:
         return np.asarray(np.sum(unflipped, axis=0, dtype=np.float32))
 
 
-def load_ensemble(settings: Settings) -> Ensemble:
+def load_ensemble(settings: Settings | None = None) -> Ensemble:
     """Load the folds that the settings name: W&B artifacts, or those that `ensemble.json` lists.
 
+    Without settings, those of the environment and of `.env`.
     Raises `WeightsError` or `SettingsError` with one sentence that says what to do.
     """
+    settings = settings or read_settings()
     folds, listed = read_folds(settings)
     return build_ensemble(
         folds,

@@ -52,6 +52,7 @@ class Settings(BaseSettings):
 
     api_key: Secrets = ()
     cors_origins: Names = ()
+    ui: bool = True
 
     log_level: Literal["TRACE", "DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["text", "json"] = "text"

@@ -81,6 +81,13 @@ class AnalyzeResponse(BaseModel):
             "deviation of the folds' probabilities at each pixel; 0 is none, 255 the most possible, one half"
         ),
     ] = None
+    warnings: Annotated[
+        list[str],
+        Field(
+            description="What is unusual about the scan, in sentences: a black background (its greys were "
+            "inverted), or a look that is not a MIP-PET's. Empty for an ordinary scan"
+        ),
+    ]
     views: Annotated[
         list[str], Field(description="The views that the mask is the mean of: fewer where time was short")
     ]

@@ -36,6 +36,16 @@ class Segmented:
     prediction: Prediction
     stages_s: dict[str, float]
 
+    def summary(self) -> str:
+        """Return what was found, and in which views, as the log has it."""
+        prediction = self.prediction
+        height, width, _ = prediction.mask.shape
+        return (
+            f"scan {width}x{height} px, tumour {prediction.tumor_area_px} px, "
+            f"probability {prediction.tumor_probability:.2f}, infer {prediction.timings_ms['infer']:.0f} ms, "
+            f"views {','.join(prediction.views)}"
+        )
+
 
 class Service:
     """The ensemble, whether it can be used, and who waits for it."""

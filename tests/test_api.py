@@ -12,7 +12,7 @@ from inference.ensemble import load_ensemble
 from tests.conftest import SIZES, Server, as_base64, file_bytes, plain_settings
 from training.data import find_cases
 from training.phantoms import Phantom, make_phantom
-from utils import decode_image, decode_request, encode_request, validate_segmentation
+from utils import Scan, decode_image, decode_request, encode_request, validate_segmentation
 
 REAL_SCANS = os.environ.get("TUMOR_DATA_DIR")
 
@@ -119,6 +119,27 @@ def test_analyze_says_how_far_the_folds_agree_and_shows_where_when_asked(
     assert drawn.any()
     refused = server.post("/analyze?uncertainty=perhaps", json=scan)
     assert (refused.status_code, refused.headers["content-type"]) == (422, "application/problem+json")
+
+
+@pytest.mark.parametrize(
+    ("scan", "warned"),
+    [
+        (make_phantom(1, size=(489, 400)).grey, ()),
+        (255 - make_phantom(1, size=(489, 400)).grey, ("black background",)),
+        (np.full((489, 400), 255, np.uint8), ("is blank",)),
+        (
+            np.random.default_rng(0).integers(0, 256, (96, 300, 3), np.uint8),
+            ("colour", "photograph", "width"),
+        ),
+    ],
+    ids=["ordinary", "inverted", "blank", "no scan"],
+)
+def test_analyze_warns_of_what_is_unusual(server: Server, scan: Scan, warned: tuple[str, ...]) -> None:
+    answer = server.post("/analyze", json={"img": encode_request(scan)}).json()
+    validate_segmentation(scan, decode_request(answer["img"]))
+    assert len(answer["warnings"]) == len(warned)
+    for part, warning in zip(warned, answer["warnings"], strict=True):
+        assert part in warning
 
 
 @pytest.mark.parametrize("path", ["/predict", "/analyze"])

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pytest
 from scipy import stats
@@ -89,8 +90,20 @@ def test_a_warm_start_is_quick_and_imports_no_pytorch(tmp_path: Path, server: Se
         answer = watched.post("/analyze", json=request_of(make_phantom(0)))
         stop_server(watched)
     assert answer.status_code == 200
-    assert {"fastapi", "openvino"} <= imported(log)
-    assert imported(log).isdisjoint(HEAVY)
+    assert {"fastapi", "openvino", "jinja2"} <= imported(log)
+    assert imported(log).isdisjoint({*HEAVY, "django_htmx"})
+
+
+def test_without_the_page_its_library_is_not_imported(tmp_path: Path, server: Server) -> None:
+    log = tmp_path / "imports"
+    with log.open("wb") as stderr:
+        bare = start_server(tmp_path, stderr=stderr, PYTHONPROFILEIMPORTTIME=1, UI=0)
+        root = httpx.get(bare.url, headers={"Accept": "text/html"})
+        page = bare.get("/ui")
+        stop_server(bare)
+    assert "running" in root.json()["message"]
+    assert page.status_code == 404
+    assert imported(log).isdisjoint({"jinja2", "django_htmx"})
 
 
 def test_an_exported_folder_is_served_where_there_is_no_pytorch(

@@ -97,6 +97,16 @@ def test_grey_and_rgb_scans_give_the_same_mask(ensemble: Ensemble, phantom: Phan
     np.testing.assert_array_equal(ensemble.predict(rgb).mask, ensemble.predict(phantom.grey).mask)
 
 
+def test_an_inverted_scan_gets_the_mask_that_the_scan_gets(ensemble: Ensemble, phantom: Phantom) -> None:
+    inverted = np.asarray(255 - phantom.grey, np.uint8)
+    expected, turned = ensemble.predict(phantom.grey), ensemble.predict(inverted)
+    assert expected.tumor_area_px
+    np.testing.assert_array_equal(turned.mask, expected.mask)
+    np.testing.assert_array_equal(turned.scan, phantom.grey)
+    assert (expected.warnings, len(turned.warnings)) == ((), 1)
+    np.testing.assert_array_equal(ensemble.probability_map(inverted), turned.probability_map)
+
+
 def test_a_prediction_is_valid_and_repeatable(ensemble: Ensemble, phantom: Phantom) -> None:
     first, second = ensemble.predict(phantom.grey), ensemble.predict(phantom.grey)
     validate_segmentation(phantom.grey, first.mask)
