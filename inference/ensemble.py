@@ -1,9 +1,11 @@
 """The ensemble: every fold sees a scan in every view, and the average decides."""
 
+import os
 import time
 from collections.abc import Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,9 +17,10 @@ from inference.ensemble_file import read_folds
 from inference.findings import Classifier, Lesion, Mask, decide, find_lesions
 from inference.preparation import FloatMap, to_grey
 from inference.recognition import Recognition, recognise
-from inference.settings import Settings
+from inference.settings import Settings, read_settings
 from inference.tta import flip
 from inference.weights import FoldFile
+from inference.whole_files import write_png
 from utils import Scan, validate_segmentation
 
 WARM_UP_SIZE = (489, 400)
@@ -51,6 +54,10 @@ class Prediction:
     def lesions(self) -> list[Lesion]:
         """Return the mask's connected regions, the largest first."""
         return find_lesions(self.mask, self.probability_map)
+
+    def save_mask(self, path: str | os.PathLike[str]) -> None:
+        """Write the mask as a PNG of the scan's size, white being tumour, whole or not at all."""
+        write_png(Path(path), self.mask)
 
     def disagreement(self) -> float | None:
         """Return one less the mean Dice between the folds' own masks, 0..1; None of a single fold."""
@@ -193,11 +200,13 @@ class Ensemble:
         return np.asarray(np.sum(unflipped, axis=0, dtype=np.float32))
 
 
-def load_ensemble(settings: Settings) -> Ensemble:
+def load_ensemble(settings: Settings | None = None) -> Ensemble:
     """Load the folds that the settings name: W&B artifacts, or those that `ensemble.json` lists.
 
+    Without settings, those of the environment and of `.env`.
     Raises `WeightsError` or `SettingsError` with one sentence that says what to do.
     """
+    settings = settings or read_settings()
     folds, listed = read_folds(settings)
     return build_ensemble(
         folds,

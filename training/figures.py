@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
+from PIL import Image
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import roc_curve
 
@@ -21,7 +22,18 @@ def as_data_url(figure: Figure, dpi: int = 90) -> str:
     """Return a figure as the address of a picture that stands in the page itself."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=dpi)
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+    return _address(buffer)
+
+
+def picture_url(picture: npt.NDArray[np.uint8]) -> str:
+    """Return a picture, (H, W, 3) uint8, as an address that holds it; small, for a page holds many."""
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, format="PNG", compress_level=9)
+    return _address(buffer)
+
+
+def _address(png: io.BytesIO) -> str:
+    return "data:image/png;base64," + base64.b64encode(png.getvalue()).decode("ascii")
 
 
 def plot_distribution(dice: Sample) -> Figure:

@@ -8,19 +8,18 @@ import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from inference.ensemble_file import EnsembleFile
-from inference.findings import decide
+from inference.findings import Lesion, Mask, decide, find_lesions
+from inference.overlay import draw_overlay
 from training import figures
 from training.blanking import choose_point
 from training.calibration import Calibration, calibrate
-from training.data import Label, LabelledScan
+from training.data import LabelledScan
 from training.evaluation import ScanScore, score_mask, summarize
 from training.out_of_fold import THRESHOLDS, VIEW_SETS, HeldOutMap, HeldOutScan, measure
 from training.statistics import Estimate, PairedDifference, compare_pairs, rank_correlation
-from utils import plot_prediction
 
 TEMPLATE = "report.html.j2"
 WORST, BEST, WORST_CONTROLS = 20, 6, 6
-PICTURE_DPI = 60
 
 
 @dataclass(frozen=True)
@@ -28,7 +27,8 @@ class JudgedScan:
     """A held-out scan as `ensemble.json` has it judged, and what other views make of it."""
 
     scan: LabelledScan
-    mask: Label
+    mask: Mask  # (H, W, 3) uint8, 0 or 255
+    lesions: tuple[Lesion, ...]
     score: ScanScore
     maps: list[HeldOutMap]
     view_disagreement: float
@@ -54,16 +54,17 @@ class Picture:
 
 def judge(held_out: HeldOutScan, listed: EnsembleFile) -> JudgedScan:
     """Judge a held-out scan with the views, threshold, classifier and blanking of `ensemble.json`."""
+    probability_map = held_out.mean_map(listed.tta_ops)  # (H, W)
     mask, probability = decide(
-        held_out.mean_map(listed.tta_ops),
+        probability_map,
         threshold=listed.threshold,
         classifier=listed.classifier,
         blank_below=listed.blank_below,
     )
-    marked = mask[..., 0] > 0  # (H, W)
-    score = score_mask(held_out.scan, held_out.fold, marked, probability)
+    lesions = tuple(find_lesions(mask, probability_map))
+    score = score_mask(held_out.scan, held_out.fold, mask[..., 0] > 0, probability)
     disagreement = held_out.view_disagreement(listed.threshold)
-    return JudgedScan(held_out.scan, marked, score, measure(held_out), disagreement)
+    return JudgedScan(held_out.scan, mask, lesions, score, measure(held_out), disagreement)
 
 
 def write_report(judged: Sequence[JudgedScan], listed: EnsembleFile, folder: Path) -> Path:
@@ -162,9 +163,10 @@ def _pictures(scans: Iterable[JudgedScan]) -> list[Picture]:
 
 
 def _draw(judged: JudgedScan) -> str:
-    label, mask = (image[..., None] * np.uint8(255) for image in (judged.scan.label, judged.mask))
-    figure = plot_prediction(judged.scan.grey, label, mask)
-    return figures.as_data_url(figure, PICTURE_DPI)
+    label = np.repeat(judged.scan.label[..., None] * np.uint8(255), 3, axis=2)  # (H, W, 3)
+    outlined = draw_overlay(judged.scan.grey, label)
+    numbered = draw_overlay(judged.scan.grey, judged.mask, judged.lesions)
+    return figures.picture_url(np.hstack([outlined, numbered]))
 
 
 def _caption(score: ScanScore) -> str:

@@ -1,14 +1,13 @@
 import hashlib
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import safetensors.numpy
 
-from inference.__main__ import main
 from inference.artifact_cache import Artifact, ArtifactCache, ArtifactFile
 from inference.artifact_names import parse_artifact_name
+from inference.cli.app import main
 from inference.ensemble_file import EnsembleFile, FoldEntry, read_ensemble_file, write_ensemble_file
 from inference.listing import folds_table, list_folds
 from inference.preparation import Preparation
@@ -30,11 +29,8 @@ def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def weights(monkeypatch: pytest.MonkeyPatch, *options: str) -> int | str | None:
-    monkeypatch.setattr(sys, "argv", ["inference", "weights", *options])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    return ended.value.code
+def weights(*options: str) -> int:
+    return main(["weights", *options])
 
 
 def test_the_shipped_folds_are_shown(
@@ -42,7 +38,7 @@ def test_the_shipped_folds_are_shown(
 ) -> None:
     monkeypatch.setenv("MODELS_DIR", str(ROOT / "models"))
     monkeypatch.setenv("COLUMNS", "200")
-    assert weights(monkeypatch) == 0
+    assert weights() == 0
     shown = capsys.readouterr().out
     for entry in read_ensemble_file(ROOT / "models").folds:
         (line,) = [line for line in shown.splitlines() if entry.file in line]
@@ -54,9 +50,9 @@ def test_the_shipped_folds_are_shown(
 def test_verify_looks_at_the_tensors(
     models: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert weights(monkeypatch) == 0
+    assert weights() == 0
     assert "scale 0.5, uptake" in capsys.readouterr().out
-    assert weights(monkeypatch, "--verify") == 1
+    assert weights("--verify") == 1
     shown = capsys.readouterr()
     assert "cannot be served" in shown.out
     assert "is not the weights of a unet" in shown.err
@@ -67,7 +63,7 @@ def test_a_file_that_is_not_as_listed_is_shown_and_told(
 ) -> None:
     with (models / "fold2.safetensors").open("ab") as file:
         file.write(b"\0")
-    assert weights(monkeypatch) == 1
+    assert weights() == 1
     shown = capsys.readouterr()
     assert "cannot be served" in shown.out
     assert "is not the file that ensemble.json lists" in shown.err

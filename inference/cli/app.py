@@ -1,0 +1,40 @@
+"""`python -m inference`: segment scans without a server, serve them, and look after the folds."""
+
+import typer
+
+from inference.cli.benchmark import benchmark
+from inference.cli.console import tell
+from inference.cli.export import export
+from inference.cli.info import info
+from inference.cli.segment import segment
+from inference.cli.serve import serve
+from inference.cli.weights import weights
+from inference.errors import SegmentationError
+
+app = typer.Typer(
+    help="""Outline tumours on MIP-PET scans with the ensemble that the service runs.
+
+**A first mask:** `python -m inference segment samples/phantom_1.png` leaves a mask, an overlay and a line of
+findings in `results/`.
+
+Settings come from the environment or from `.env`, as the service's do: `python -m inference info` shows them.
+Each command explains itself: `python -m inference segment --help`.
+""",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+for command in (segment, serve, info, weights, benchmark, export):
+    app.command()(command)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command; what the user can mend ends in one sentence, not in a traceback."""
+    try:
+        app(arguments)
+    except (SegmentationError, OSError) as error:
+        tell(f"error: {error}")
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+    return 1

@@ -1,0 +1,11 @@
+"""Where the command line says things: findings to files, what people read to the terminal."""
+
+from rich.console import Console
+
+errors = Console(stderr=True)
+"""Progress, warnings and faults: standard output stays free for what other programs read."""
+
+
+def tell(sentence: str) -> None:
+    """Print a sentence to standard error as it is, in one line."""
+    errors.print(sentence, markup=False, highlight=False, soft_wrap=True)

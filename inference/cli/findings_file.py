@@ -1,0 +1,144 @@
+"""The one file of findings: a line a scan, on disk as soon as it is made, and read again to resume."""
+
+import csv
+import io
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from inference.ensemble import Prediction
+from inference.errors import ScanError
+from inference.findings import Lesion
+from inference.whole_files import write_whole
+
+ENCODING = ("utf-8", "surrogateescape")
+"""Of names as the file system has them, whatever their bytes."""
+
+Format = Literal["csv", "jsonl"]
+Row = dict[str, Any]
+
+COLUMNS = (
+    "scan",
+    "tumor_detected",
+    "tumor_probability",
+    "tumor_area_px",
+    "tumor_fraction",
+    "lesions",
+    "disagreement",
+    "warnings",
+    "error",
+)
+
+
+def describe(scan: str, prediction: Prediction, lesions: Iterable[Lesion]) -> Row:
+    """Return what was found on a scan; lesions are as `/analyze` answers them."""
+    disagreement = prediction.disagreement()
+    return {
+        "scan": scan,
+        "tumor_detected": prediction.tumor_detected,
+        "tumor_probability": round(prediction.tumor_probability, 4),
+        "tumor_area_px": prediction.tumor_area_px,
+        "tumor_fraction": round(prediction.tumor_area_px / prediction.mask[..., 0].size, 6),
+        "lesions": [lesion.model_dump(mode="json") for lesion in lesions],
+        "disagreement": None if disagreement is None else round(disagreement, 4),
+        "warnings": list(prediction.warnings),
+        "error": None,
+    }
+
+
+def failure(scan: str, reason: str) -> Row:
+    """Return what is said of a scan that could not be segmented."""
+    return dict.fromkeys(COLUMNS) | {"scan": scan, "error": " ".join(reason.split())}
+
+
+class Lines(Protocol):
+    """How rows are written, a line each, and read again."""
+
+    head: str
+
+    def line(self, row: Row) -> str:
+        """Return a row as one line, its end included."""
+        ...
+
+    def rows(self, text: str) -> Iterable[Row]:
+        """Return the rows of whole lines; `scan` and `error` of each are as they were written."""
+        ...
+
+
+class CsvLines:
+    """CSV: `lesions` is their number, and a further column holds them as JSON."""
+
+    fields = (*COLUMNS[:-1], "lesion_list", COLUMNS[-1])
+    head = ",".join(fields) + "\n"
+
+    def line(self, row: Row) -> str:
+        """Return a row as one line, its end included."""
+        text = io.StringIO()
+        csv.DictWriter(text, self.fields, lineterminator="\n").writerow(self._flat(row))
+        return text.getvalue()
+
+    def rows(self, text: str) -> Iterable[Row]:
+        """Return the rows of whole lines, as they are written again."""
+        return csv.DictReader(io.StringIO(text, newline=""), self.fields)
+
+    def _flat(self, row: Row) -> Row:
+        if not isinstance(row["lesions"], list):
+            return row
+        return row | {
+            "lesions": len(row["lesions"]),
+            "lesion_list": json.dumps(row["lesions"]),
+            "warnings": "; ".join(row["warnings"]),
+        }
+
+
+class JsonLines:
+    """JSON Lines: every line is an object."""
+
+    head = ""
+
+    def line(self, row: Row) -> str:
+        """Return a row as one line, its end included."""
+        return json.dumps(row) + "\n"
+
+    def rows(self, text: str) -> Iterable[Row]:
+        """Return the rows of whole lines."""
+        return [json.loads(line) for line in text.splitlines()]
+
+
+FORMATS: dict[Format, Lines] = {"csv": CsvLines(), "jsonl": JsonLines()}
+
+
+class FindingsFile:
+    """`findings.csv` or `findings.jsonl` in a folder of results."""
+
+    def __init__(self, folder: Path, findings_format: Format) -> None:
+        self.path = folder / f"findings.{findings_format}"
+        self.lines = FORMATS[findings_format]
+
+    def start(self, kept: Iterable[Row] = ()) -> None:
+        """Begin anew, with the rows that are kept of an earlier run."""
+        text = self.lines.head + "".join(self.lines.line(row) for row in kept)
+        write_whole(self.path, text.encode(*ENCODING))
+
+    def add(self, row: Row) -> None:
+        """Write a row to the file's end."""
+        with self.path.open("ab") as file:
+            file.write(self.lines.line(row).encode(*ENCODING))
+
+    def read(self) -> list[Row]:
+        """Return the rows that an earlier run has written whole; of one scan's, the last.
+
+        Raises `ScanError` where the file is not one of this version's.
+        """
+        if not self.path.exists():
+            return []
+        text = self.path.read_bytes().decode(*ENCODING)
+        whole = text[: text.rfind("\n") + 1]
+        if not whole.startswith(self.lines.head):
+            raise ScanError(f"{self.path} has other columns: leave out --resume, or name another --out")
+        try:
+            rows = self.lines.rows(whole.removeprefix(self.lines.head))
+            return list({row["scan"]: row for row in rows}.values())
+        except (ValueError, KeyError, TypeError):
+            raise ScanError(f"{self.path} is damaged: leave out --resume, or name another --out") from None

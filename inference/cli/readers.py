@@ -1,0 +1,34 @@
+"""How a file becomes a scan: one reader for each kind of file, told by the name's ending."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from utils import Scan, decode_image
+
+Reader = Callable[[Path], Scan]
+
+
+def read_picture(path: Path) -> Scan:
+    """Read a PNG or JPEG file as an RGB scan (H, W, 3) uint8; raises `ScanError` or `OSError`."""
+    return decode_image(path.read_bytes())
+
+
+READERS: dict[str, Reader] = {".png": read_picture, ".jpg": read_picture, ".jpeg": read_picture}
+"""By ending, in small letters; a folder's other files are passed over."""
+
+
+def ending(path: Path) -> str | None:
+    """Return the ending by which a file is known to be a scan, the longest where several fit."""
+    fitting = [known for known in READERS if path.name.lower().endswith(known)]
+    return max(fitting, key=len, default=None)
+
+
+def result_name(path: Path) -> str:
+    """Return what the results of a file are named after: its name without the ending."""
+    known = ending(path)
+    return path.name[: -len(known)] if known else path.stem
+
+
+def read_scan(path: Path) -> Scan:
+    """Read a scan; a file of an unknown ending is taken for a picture, and judged by its content."""
+    return READERS.get(ending(path) or "", read_picture)(path)

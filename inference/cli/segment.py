@@ -1,0 +1,121 @@
+"""`python -m inference segment`."""
+
+import sys
+from collections.abc import Generator
+from concurrent.futures import Future
+from contextlib import closing
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from loguru import logger
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from inference.cli.console import errors, tell
+from inference.cli.findings_file import Format, Row, failure
+from inference.cli.results import Results
+from inference.cli.side_by_side import BESIDE, side_by_side
+from inference.cli.sources import Source, find_sources
+from inference.ensemble import Ensemble, load_ensemble
+from inference.errors import ScanError
+from inference.settings import read_settings
+
+INTERRUPTED = 130
+
+
+def segment(
+    paths: Annotated[
+        list[str],
+        typer.Argument(
+            help="Scans (PNG or JPEG), folders of them, globs in quotes, or - for standard input.",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="Where masks, overlays and findings go.")] = Path("results"),
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Leave out the scans that are done in --out already.")
+    ] = False,
+    findings_format: Annotated[
+        Format, typer.Option("--format", help="Of the findings: one CSV, or JSON Lines.")
+    ] = "csv",
+    overlays: Annotated[
+        bool, typer.Option("--overlay/--no-overlay", help="Whether pictures to look at are drawn too.")
+    ] = True,
+) -> None:
+    """Write a mask and an overlay for every scan, and one file of what was found.
+
+    - `python -m inference segment scan.png`: one scan
+    - `python -m inference segment scans/ --out masks`: those of a folder
+    - `python -m inference segment "data/**/*.png"`: what a glob fits, in folders below too
+    - `find data -name "*.png" | python -m inference segment -`: a list of files
+    - `cat scan.png | python -m inference segment -`: a scan, whose results are named `stdin`
+    - `python -m inference segment scans/ --out masks --resume`: what a run that was cut off has left
+
+    A mask has its scan's size, and is white where there is tumour. The findings have a line a scan: whether
+    there is tumour and how probable, its area and lesions, how far the folds disagree, what is unusual about
+    the scan, or why it could not be segmented. Such a scan stops no other, but the exit status is then 1.
+    """
+    sources = find_sources(paths, sys.stdin.buffer)
+    results = Results(out, findings_format=findings_format, overlays=overlays)
+    ensemble = load_ensemble(read_settings())
+    to_do = results.begin(ensemble, sources, resume=resume)
+    failed = written = 0
+    try:
+        with closing(_rows(ensemble, to_do, results)) as rows:
+            for row in rows:
+                results.findings.add(row)
+                written += 1
+                failed += bool(row["error"])
+    except KeyboardInterrupt:
+        tell(f"stopped after {written} of {len(to_do)} scans: --resume goes on from there")
+        raise typer.Exit(INTERRUPTED) from None
+    before = f", {len(sources) - len(to_do)} were done before" if resume else ""
+    tell(f"{written - failed} of {len(to_do)} scans segmented{before}: {results.findings.path}")
+    if failed:
+        raise typer.Exit(1)
+
+
+def segment_sources(
+    ensemble: Ensemble, sources: list[Source], results: Results
+) -> Generator[tuple[Source, Future[Row]]]:
+    """Segment scans, each read and its pictures written while others are computed, and yield their rows."""
+
+    def work(source: Source) -> Row:
+        return results.keep(source, ensemble.predict(source.read()))
+
+    return side_by_side(work, sources, at_once=ensemble.engine.parallel_passes + BESIDE)
+
+
+def _rows(ensemble: Ensemble, sources: list[Source], results: Results) -> Generator[Row]:
+    """Yield the row of every scan, and tell of its warnings or why it failed, beside a progress bar."""
+    with _progress() as progress, closing(segment_sources(ensemble, sources, results)) as segmented:
+        for source, done in progress.track(segmented, total=len(sources), description="segmenting"):
+            row = _row(source, done)
+            for warning in row["warnings"] or ():
+                tell(f"{source.path}: warning: {warning}")
+            yield row
+
+
+def _row(source: Source, done: Future[Row]) -> Row:
+    """Return a scan's row; whatever went wrong with one scan, the next may be well."""
+    try:
+        return done.result()
+    except ScanError as error:
+        reason = str(error)
+    except OSError as error:
+        reason = error.strerror or str(error)
+    except Exception as error:
+        logger.opt(exception=error).debug("{} could not be segmented", source.path)
+        reason = f"it could not be segmented ({type(error).__name__}: {error})"
+    tell(f"{source.path}: {reason}")
+    return failure(source.path.name, reason)
+
+
+def _progress() -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=errors,
+    )

@@ -1,0 +1,73 @@
+import io
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from inference.cli.sources import Source, find_sources, without_derived
+from inference.errors import ScanError
+from tests.conftest import ROOT
+
+NOTHING = io.BytesIO()
+
+
+def names(sources: list[Source]) -> list[str]:
+    return [source.name for source in sources]
+
+
+def test_files_folders_and_globs_are_taken_once_each(folder: Path) -> None:
+    below = folder / "below"
+    below.mkdir()
+    (folder / "scan_5.png").rename(below / "Deep.JPEG")
+    (folder / "notes.txt").touch()
+    everything = [str(folder / "scan_3.png"), str(folder), f"{folder}/**/*.[pJ]*"]
+    assert names(find_sources(everything, NOTHING)) == [
+        "scan_3",
+        "scan_0",
+        "scan_1",
+        "scan_2",
+        "scan_4",
+        "Deep",
+    ]
+    assert names(find_sources([f"{folder}/*_[01].png"], NOTHING)) == ["scan_0", "scan_1"]
+
+
+def test_what_belongs_to_a_scan_beside_it_is_passed_over(tmp_path: Path) -> None:
+    for name in ("scan.png", "scan_mask.png", "scan_overlay.png", "other_mask.png", ".scan_mask.png.partial"):
+        (tmp_path / name).touch()
+    assert [path.name for path in without_derived(tmp_path.iterdir())] == ["other_mask.png", "scan.png"]
+    assert names(find_sources([str(tmp_path), f"{tmp_path}/*.png"], NOTHING)) == ["other_mask", "scan"]
+    assert names(find_sources([str(tmp_path / "scan_mask.png")], NOTHING)) == ["scan_mask"]
+
+
+def test_standard_input_brings_a_scan_or_a_list(folder: Path) -> None:
+    path = ROOT / "samples" / "phantom_1.png"
+    (scan,) = find_sources(["-"], io.BytesIO(path.read_bytes()))
+    assert scan.name == "stdin"
+    np.testing.assert_array_equal(scan.read()[..., 0], np.asarray(Image.open(path)))
+    listed = "\n".join([*map(str, sorted(folder.glob("*_[01].png"))), "", str(folder / "gone.png"), ""])
+    assert names(find_sources(["-"], io.BytesIO(os.fsencode(listed)))) == ["scan_0", "scan_1", "gone"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["nothing.png"], "nothing.png does not exist"),
+        (["*.gif"], r"no file fits \*.gif"),
+        (["empty"], "there is no PNG or JPEG file in empty"),
+        (["a.png", "b/a.png"], "several scans are named a, .*--out"),
+        (["-"], "standard input is empty"),
+    ],
+)
+def test_what_names_nothing_is_said(
+    arguments: list[str], reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "b").mkdir()
+    for name in ("a.png", "b/a.png"):
+        (tmp_path / name).touch()
+    with pytest.raises(ScanError, match=reason):
+        find_sources(arguments, io.BytesIO(b" \n"))
