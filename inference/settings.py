@@ -49,9 +49,11 @@ class Settings(BaseSettings):
     body_timeout_s: Annotated[float, Field(gt=0)] = 30
     max_connections: Annotated[int, Field(ge=1)] = 512
     shutdown_grace_s: Annotated[float, Field(ge=0)] = 10
+    engine_timeout_s: Annotated[float, Field(gt=0)] = 120
 
     api_key: Secrets = ()
     cors_origins: Names = ()
+    ui: bool = True
 
     log_level: Literal["TRACE", "DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["text", "json"] = "text"

@@ -7,7 +7,7 @@ from inference.settings import Settings
 from service.access import Access
 from service.body_limit import BodyLimit
 from service.body_time import BodyTime
-from service.headers import SecurityHeaders
+from service.headers import DOCS_POLICY, PAGE_POLICY, SecurityHeaders
 from service.metrics import Metrics
 from service.observation import REQUEST_ID, Observed
 
@@ -30,7 +30,7 @@ def install_middleware(app: FastAPI, settings: Settings, metrics: Metrics) -> No
             allow_headers=("Authorization", "Content-Type", "X-API-Key", REQUEST_ID),
             expose_headers=("Retry-After", VIEWS_HEADER, REQUEST_ID),
         )
-    app.add_middleware(SecurityHeaders, docs_path=app.docs_url or "")
+    app.add_middleware(SecurityHeaders, policies={"/docs": DOCS_POLICY, "/ui": PAGE_POLICY})
     paths = {path for route in app.routes if isinstance(path := getattr(route, "path", None), str)}
     app.add_middleware(Observed, metrics=metrics, routes=frozenset(paths))
 

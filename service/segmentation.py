@@ -41,6 +41,16 @@ class Segmented:
     stages_s: dict[str, float]
     volume: VolumeScan | None = None
 
+    def summary(self) -> str:
+        """Return what was found, and in which views, as the log has it."""
+        prediction = self.prediction
+        height, width, _ = prediction.mask.shape
+        return (
+            f"scan {width}x{height} px, tumour {prediction.tumor_area_px} px, "
+            f"probability {prediction.tumor_probability:.2f}, infer {prediction.timings_ms['infer']:.0f} ms, "
+            f"views {','.join(prediction.views)}"
+        )
+
 
 class Service:
     """The ensemble, whether it can be used, and who waits for it."""
@@ -55,6 +65,7 @@ class Service:
         self.metrics = Metrics()
         self.metrics.watch(waiting=lambda: self.admission.inside, ready=lambda: self.state is State.READY)
         self.on_failure: Callable[[], None] = lambda: None
+        self.engine_hangs = False
         self._self_test: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -144,10 +155,22 @@ class Service:
         assert self.ensemble is not None
         if self.state is State.FAILED:
             self.check()
+        timeout_s = self.settings.engine_timeout_s
         try:
-            return await run_sync(self.ensemble.predict, scan, deadline)
+            with anyio.fail_after(timeout_s):
+                return await run_sync(self.ensemble.predict, scan, deadline, abandon_on_cancel=True)
         except ScanError:
             raise
+        except TimeoutError:
+            self.engine_hangs = True
+            if self.state is State.READY:
+                self.state = State.FAILED
+            logger.error(
+                "the engine hangs: no answer in {:g} s, no scan is taken on until it has one", timeout_s
+            )
+            self._doubt_engine()
+            detail = f"the engine has not answered within {timeout_s:g} s: try again later, or elsewhere"
+            raise Refusal(503, detail, "engine_hangs", retry_after_s=LONGEST_PAUSE_S) from None
         except Exception:
             self._doubt_engine()
             raise
@@ -163,7 +186,7 @@ class Service:
         pause_s = 1
         while True:
             try:
-                await run_sync(self.ensemble.warm_up)
+                await run_sync(self.ensemble.warm_up, abandon_on_cancel=True)
             except Exception as error:
                 if self.state is State.READY:
                     self.state = State.FAILED
@@ -171,6 +194,7 @@ class Service:
                 await asyncio.sleep(pause_s)
                 pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
             else:
+                self.engine_hangs = False
                 if self.state is State.FAILED:
                     self.state = State.READY
                 logger.info("the engine passed its self-test: the service is {}", self.state)

@@ -87,11 +87,14 @@ def no_account(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-def start_server(folder: Path, *, stderr: IO[bytes] | None = None, **settings: object) -> Server:
-    """Start `api.py` as its users do, with its logs in a folder of their own, and wait until it is ready."""
+def start_server(folder: Path, *program: str, stderr: IO[bytes] | None = None, **settings: object) -> Server:
+    """Start `api.py` as its users do, with its logs in a folder of their own, and wait until it is ready.
+
+    Another program of Python's can stand in its place: one that breaks something and then is the same.
+    """
     port = free_port()
     process = subprocess.Popen(
-        [sys.executable, "api.py"],
+        [sys.executable, *(program or ("api.py",))],
         cwd=ROOT,
         env=environment(PORT=port, LOG_DIR=folder, **settings),
         stderr=stderr,

@@ -24,7 +24,7 @@ VIEW_SETS: dict[str, tuple[str, ...]] = {
     "horizontal": ("identity", "hflip"),
     "all four": ("identity", "hflip", "vflip", "hvflip"),
 }
-THRESHOLDS = tuple(round(0.3 + 0.05 * step, 2) for step in range(9))
+THRESHOLDS = tuple(round(0.1 + 0.05 * step, 2) for step in range(13))
 
 
 @dataclass(frozen=True)

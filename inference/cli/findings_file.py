@@ -3,12 +3,13 @@
 import csv
 import io
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from inference.ensemble import Prediction
 from inference.errors import ScanError
+from inference.findings import Lesion
 from inference.volumes.measurement import MEASURED, measure
 from inference.volumes.scan import VolumeScan
 from inference.whole_files import write_whole
@@ -33,10 +34,11 @@ COLUMNS = (
 )
 
 
-def describe(scan: str, prediction: Prediction, volume: VolumeScan | None = None) -> Row:
+def describe(
+    scan: str, prediction: Prediction, lesions: Sequence[Lesion], volume: VolumeScan | None = None
+) -> Row:
     """Return what was found on a scan, of a volume's in units too; lesions are as `/analyze` answers them."""
     disagreement = prediction.disagreement()
-    lesions = prediction.lesions()
     rows = [lesion.model_dump(mode="json") for lesion in lesions]
     measured: Row = dict.fromkeys(MEASURED)
     if volume is not None:

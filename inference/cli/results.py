@@ -63,13 +63,13 @@ class Results:
 
         Of a volume, also the files that were asked for, and its findings in units.
         """
+        lesions = prediction.lesions()
         for path, content in self.volume_files.made_of(volume, prediction.mask, self._stem(source)):
             write_whole(path, content)
         prediction.save_mask(self.mask_path(source))
         if self.overlays:
-            overlay = draw_overlay(prediction.scan, prediction.mask, prediction.lesions())
-            write_png(self.overlay_path(source), overlay)
-        return describe(source.path.name, prediction, volume)
+            write_png(self.overlay_path(source), draw_overlay(prediction.scan, prediction.mask, lesions))
+        return describe(source.path.name, prediction, lesions, volume)
 
     def mask_path(self, source: Source) -> Path:
         """Return where a scan's mask goes."""

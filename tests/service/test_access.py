@@ -43,8 +43,10 @@ def test_without_a_key_only_root_and_health_answer(guarded: Server) -> None:
     document = ask(guarded, "GET", "/openapi.json", {"X-API-Key": KEY}).json()
     routes = {(method.upper(), path) for path, methods in document["paths"].items() for method in methods}
     assert len(routes) >= 10
+    page = {("POST", "/ui/segment"), ("POST", "/ui/cut"), ("POST", "/ui/samples/phantom_1")}
+    page |= {("GET", path) for path in ("/ui", "/ui/", "/ui/assets/page.js", "/ui/samples/phantom_1")}
     nowhere = {("GET", path) for path in ("/docs", "/openapi.json", "/nothing", "//predict", "/health/other")}
-    for method, path in routes | nowhere | {("PUT", "/predict"), ("POST", "/predict/")}:
+    for method, path in routes | page | nowhere | {("PUT", "/predict"), ("POST", "/predict/")}:
         answer = ask(guarded, method, path)
         if path in OPEN:
             assert answer.status_code == 200, path

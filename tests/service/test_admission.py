@@ -93,5 +93,22 @@ def test_a_client_that_hung_up_is_not_computed_and_leaves_its_place(ensemble: En
         assert 'tumor_refused_total{reason="hung_up"} 1.0' in client.get("/metrics").text
 
 
+def test_the_clock_may_jump_while_scans_are_worked_on(
+    monkeypatch: pytest.MonkeyPatch, ensemble: Ensemble
+) -> None:
+    held, clock = Held(ensemble), time.time
+    held.go.set()
+    with running(plain_settings(), ensemble) as (client, service), ThreadPoolExecutor(2) as others:
+        wait_for(client, "ready")
+        for jump_s in (1e8, -1e8):
+            held.go.clear()
+            waiting = [others.submit(post, client.base_url) for _ in range(2)]
+            wait_until(lambda: service.admission.inside == 2)
+            monkeypatch.setattr(time, "time", lambda jump_s=jump_s: clock() + jump_s)
+            held.go.set()
+            assert [answer.result().status_code for answer in waiting] == [200, 200]
+            assert client.get("/health/ready").status_code == 200
+
+
 def post(base_url: httpx.URL) -> httpx.Response:
     return httpx.post(base_url.join("/predict"), json=SCAN, timeout=60)

@@ -2,6 +2,7 @@
 
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -80,3 +81,25 @@ def test_a_scan_that_fails_does_not_turn_ready_off(
             assert client.post("/predict", json=SCAN).status_code == 500
             assert service.state == "ready"
         assert client.post("/predict", json=SCAN).status_code == 200
+
+
+def test_an_engine_that_hangs_turns_ready_off_until_it_answers(
+    monkeypatch: pytest.MonkeyPatch, ensemble: Ensemble
+) -> None:
+    let_go, run = threading.Event(), ensemble.engine.run
+
+    def hang(*arguments: Any) -> Any:
+        assert let_go.wait(60)
+        return run(*arguments)
+
+    with serving(plain_settings(engine_timeout_s=1), ensemble) as client:
+        wait_for(client, "ready")
+        monkeypatch.setattr(ensemble.engine, "run", hang)
+        answer = client.post("/predict", json=SCAN)
+        assert (answer.status_code, answer.headers["content-type"]) == (503, "application/problem+json")
+        assert "has not answered within 1 s" in answer.json()["detail"]
+        assert client.get("/health/ready").json() == {"state": "failed"}
+        assert client.post("/predict", json=SCAN).status_code == 503
+        assert client.get("/health/live").status_code == 200
+        let_go.set()
+        assert wait_for(client, "ready").status_code == 200

@@ -14,9 +14,9 @@ MIDDLE = THRESHOLDS.index(0.5)
 def held_out(
     views: str, fold: int, sureness: float, *, is_patient: bool, dice: float, marked: int = 50
 ) -> HeldOutMap:
-    scores = tuple(dice - 0.01 * abs(step - 3) for step in range(9)) if is_patient else ()
+    scores = tuple(dice - 0.1 * abs(threshold - 0.45) for threshold in THRESHOLDS) if is_patient else ()
     features = np.full(len(FEATURES), sureness)
-    return HeldOutMap(views, fold, is_patient, scores, (marked,) * 9, features)
+    return HeldOutMap(views, fold, is_patient, scores, (marked,) * len(THRESHOLDS), features)
 
 
 def sure_patients(count: int = 120) -> list[HeldOutMap]:

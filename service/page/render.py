@@ -1,0 +1,88 @@
+"""The page's HTML: what the templates are given."""
+
+import base64
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from inference import __version__
+from inference.ensemble import Ensemble, Prediction
+from inference.settings import Settings
+from service.page.cutting import Cut, cut
+from service.page.kept import keep
+from service.page.layers import (
+    disagreement_scale,
+    draw_disagreement,
+    draw_probabilities,
+    probability_scale,
+)
+from service.page.samples import present
+from service.page.scale import STEP, slider_range
+from utils import encode_request
+
+TEMPLATES = Path(__file__).parent / "templates"
+PNG = "data:image/png;base64,"
+
+
+class Pages:
+    """Draws the page, a scan's result, and the part of a result that follows the threshold."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._templates = Environment(
+            loader=FileSystemLoader(TEMPLATES),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        self._templates.globals.update(png=PNG)
+
+    def page(self) -> str:
+        """Return the page without a scan."""
+        return self._draw(
+            "page.html",
+            version=__version__,
+            max_body_mb=f"{self.settings.max_body_mb:g}",
+            samples=present(),
+        )
+
+    def result(self, prediction: Prediction, ensemble: Ensemble) -> str:
+        """Return what is shown of a scan that has just been segmented."""
+        kept = keep(prediction, ensemble.threshold)
+        height, width = prediction.probability_map.shape
+        lowest, highest = slider_range(ensemble.threshold)
+        alone = len(ensemble.folds) == 1
+        return self._draw(
+            "result.html",
+            **_following(cut(kept, ensemble, ensemble.threshold)),
+            kept=kept,
+            height=height,
+            width=width,
+            heat=encode_request(draw_probabilities(prediction.probability_map)),
+            heat_scale=encode_request(probability_scale()),
+            spread=None if alone else encode_request(draw_disagreement(prediction.uncertainty_map())),
+            spread_scale=encode_request(disagreement_scale()),
+            is_calibrated=ensemble.classifier is not None,
+            model_threshold=ensemble.threshold,
+            lowest=lowest,
+            highest=highest,
+            step=STEP,
+        )
+
+    def findings(self, cut_again: Cut) -> str:
+        """Return the part of a result that follows the threshold."""
+        return self._draw("findings.html", **_following(cut_again))
+
+    def _draw(self, template: str, **values: Any) -> str:
+        return self._templates.get_template(template).render(values)
+
+
+def _following(drawn: Cut) -> dict[str, Any]:
+    file = drawn.findings.model_dump_json(indent=2).encode()
+    return {
+        "cut": drawn,
+        "findings": drawn.findings,
+        "findings_file": base64.b64encode(file).decode("ascii"),
+    }

@@ -1,0 +1,126 @@
+const get = (id) => document.getElementById(id);
+const form = get("upload");
+const file = get("file");
+const problem = get("problem");
+const status = get("status");
+const result = get("result");
+let scanName = "";
+
+const theme = get("theme");
+theme.value = document.documentElement.dataset.theme ?? "";
+theme.addEventListener("change", () => {
+  document.documentElement.dataset.theme = theme.value;
+  try {
+    localStorage.setItem("theme", theme.value);
+  } catch {
+    // it holds for this page alone, then
+  }
+});
+
+function complain(sentence) {
+  problem.textContent = sentence;
+  problem.hidden = false;
+  problem.scrollIntoView({ block: "nearest" });
+  status.textContent = "";
+}
+
+function detailOf(request) {
+  try {
+    const { detail } = JSON.parse(request.responseText);
+    return detail[0].toUpperCase() + detail.slice(1).replace(/\.?$/, ".");
+  } catch {
+    return `The service answered ${request.status} and not what was expected: try again.`;
+  }
+}
+
+// A file that is dropped beside the zone would otherwise replace the page.
+const carriesFile = (event) => event.dataTransfer?.types.includes("Files");
+for (const kind of ["dragover", "dragleave", "drop"]) {
+  document.addEventListener(kind, (event) => {
+    if (!carriesFile(event)) return;
+    event.preventDefault();
+    form.classList.toggle("over", kind === "dragover");
+    if (kind === "drop" && event.dataTransfer.files.length) {
+      file.files = event.dataTransfer.files;
+      file.dispatchEvent(new Event("change", { bubbles: true }));
+    }
+  });
+}
+
+function isCut(event) {
+  return event.detail.elt.id === "cutting";
+}
+
+document.addEventListener("htmx:confirm", (event) => {
+  // a file that was taken away again is no file to send
+  if (event.detail.elt === form && !file.files.length) event.preventDefault();
+});
+
+document.addEventListener("htmx:beforeRequest", (event) => {
+  problem.hidden = true;
+  result.setAttribute("aria-busy", "true");
+  if (isCut(event)) return;
+  scanName = event.detail.elt.dataset.name ?? file.files[0].name;
+  status.textContent = `Segmenting ${scanName} …`;
+});
+
+document.addEventListener("htmx:afterRequest", (event) => {
+  result.setAttribute("aria-busy", "false");
+  if (!isCut(event)) file.value = "";
+  if (event.detail.xhr.status >= 400) complain(detailOf(event.detail.xhr));
+});
+
+document.addEventListener("htmx:sendError", () =>
+  complain("The service cannot be reached, or the connection broke: try again in a moment."),
+);
+
+document.addEventListener("htmx:afterSwap", (event) => {
+  const stem = scanName.replace(/\.[^.]*$/, "");
+  for (const link of document.querySelectorAll(".downloads a")) link.download = `${stem}_${link.download}`;
+  if (event.detail.target === result) {
+    get("result-name").textContent = ` for ${scanName}`;
+    get("result-title").focus({ preventScroll: true });
+    get("result-title").scrollIntoView({ block: "start" });
+  } else {
+    get("layer-outline").setAttribute("href", get("overlay").href);
+    get("highlight").setAttribute("visibility", "hidden");
+  }
+  status.textContent = `${get("lesions-title").textContent}. ${get("summary").textContent}`;
+});
+
+function showThreshold() {
+  const slider = get("threshold");
+  get("threshold-value").textContent = Number(slider.value).toFixed(2);
+  get("own-threshold").hidden = Number(slider.value) === Number(slider.dataset.own);
+}
+
+result.addEventListener("input", ({ target }) => {
+  if (target.id === "threshold") showThreshold();
+  if (target.dataset.layer) {
+    get(`layer-${target.dataset.layer}`).setAttribute("visibility", target.checked ? "visible" : "hidden");
+  }
+  if (target.dataset.opacity) {
+    get(`layer-${target.dataset.opacity}`).setAttribute("opacity", target.value);
+    const shown = result.querySelector(`[data-layer="${target.dataset.opacity}"]`);
+    if (!shown.checked) shown.click();
+  }
+});
+
+result.addEventListener("click", ({ target }) => {
+  if (target.id !== "own-threshold") return;
+  const slider = get("threshold");
+  slider.value = slider.dataset.own;
+  slider.dispatchEvent(new Event("input", { bubbles: true }));
+  slider.focus();
+});
+
+result.addEventListener("mouseover", ({ target }) => {
+  const highlight = get("highlight");
+  const row = target.closest("tr[data-box]");
+  highlight?.setAttribute("visibility", row ? "visible" : "hidden");
+  if (!row) return;
+  const [x, y, width, height] = row.dataset.box.split(" ").map(Number);
+  const margin = 4;
+  const sides = { x: x - margin, y: y - margin, width: width + 2 * margin, height: height + 2 * margin };
+  for (const [name, value] of Object.entries(sides)) highlight.setAttribute(name, value);
+});

@@ -1,0 +1,79 @@
+"""What a page takes along, and what comes back of pages that nobody here has drawn."""
+
+import base64
+import zlib
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from inference.disagreement import FoldMaps
+from inference.ensemble import Prediction
+from inference.errors import ScanError
+from inference.findings import cut_mask, find_lesions, map_features
+from service.page.kept import LOWEST_THRESHOLD, Kept, keep
+from tests.conftest import as_base64, file_bytes
+
+SIZE = (40, 50)
+
+
+@pytest.fixture
+def prediction() -> Prediction:
+    draws = np.random.default_rng(0)
+    probability_map = np.power(draws.random(SIZE, dtype=np.float32), 6)
+    scan = draws.integers(0, 256, SIZE, dtype=np.uint8)
+    nobody = FoldMaps((), 1, (), SIZE)
+    mask = cut_mask(probability_map, 0.3)
+    return Prediction(mask, probability_map, 0.7, ("identity",), {}, nobody, 0.3, scan, ("a warning",))
+
+
+@pytest.mark.parametrize("threshold", [LOWEST_THRESHOLD, 0.3, 0.31, 0.99])
+def test_what_is_kept_is_cut_as_the_map_itself(prediction: Prediction, threshold: float) -> None:
+    whole = prediction.probability_map
+    scan, opened = keep(prediction, 0.3).open()
+    assert (opened == 0).any()
+    assert np.array_equal(scan, prediction.scan)
+    mask = cut_mask(whole, threshold)
+    assert np.array_equal(cut_mask(opened, threshold), mask)
+    assert find_lesions(mask, opened) == find_lesions(mask, whole)
+    assert np.array_equal(map_features(opened), map_features(whole))
+
+
+def test_a_threshold_lower_than_any_other_keeps_more_and_the_highest_is_always_there(
+    prediction: Prediction,
+) -> None:
+    low = keep(prediction, 0.001).open()[1]
+    assert np.array_equal(cut_mask(low, 0.001), cut_mask(prediction.probability_map, 0.001))
+    faint = np.full(SIZE, 0.002, dtype=np.float32)
+    faint[3, 4] = 0.004
+    object.__setattr__(prediction, "probability_map", faint)
+    assert keep(prediction, 0.3).open()[1].max() == faint.max()
+
+
+def packed(values: npt.NDArray[np.float64]) -> str:
+    return as_base64(zlib.compress(values.astype(np.float32).tobytes()))
+
+
+@pytest.mark.parametrize(
+    "probabilities",
+    [
+        "",
+        "no base64!",
+        as_base64(b"no zlib"),
+        packed(np.zeros((SIZE[0], SIZE[1] - 1))),
+        packed(np.zeros((100 * SIZE[0], SIZE[1]))),  # more than the scan has pixels is not even unpacked
+        packed(np.full(SIZE, np.nan)),
+        packed(np.full(SIZE, 1.5)),
+        base64.b64encode(zlib.compress(np.zeros(SIZE, np.float32).tobytes())[:-3]).decode(),
+    ],
+)
+def test_a_map_that_is_none_of_its_scan_is_refused(prediction: Prediction, probabilities: str) -> None:
+    forged = keep(prediction, 0.3).model_copy(update={"probabilities": probabilities})
+    with pytest.raises(ScanError, match="drop the scan once more"):
+        forged.open()
+
+
+def test_a_scan_that_is_none_is_refused_as_everywhere() -> None:
+    small = as_base64(file_bytes(np.zeros((8, 8), np.uint8)))
+    with pytest.raises(ScanError, match="8 x 8 px"):
+        Kept(scan=small, probabilities="", views=[], disagreement=None, warnings=[]).open()
