@@ -11,19 +11,9 @@ import pytest
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from inference.ensemble_file import EnsembleFile, write_ensemble_file
+from inference.ensemble_file import EnsembleFile
 from inference.weights import METADATA_KEY
-from tests.conftest import (
-    ROOT,
-    as_base64,
-    environment,
-    file_bytes,
-    free_port,
-    run_script,
-    start_server,
-    stop_server,
-)
-from training.phantoms import Phantom
+from tests.conftest import ROOT, environment, free_port, run_script, start_server
 
 
 @pytest.fixture
@@ -182,16 +172,3 @@ def test_a_service_with_settings_and_no_writable_log_folder_runs_until_ctrl_c(tm
     assert (model["tta_ops"], model["threshold"]) == (["identity", "vflip"], 0.25)
     server.process.send_signal(signal.SIGINT)
     assert server.process.wait(timeout=20) == 0
-
-
-def test_a_service_whose_cache_cannot_be_written_converts_its_folds_and_runs(
-    tmp_path: Path, models: Path, phantom: Phantom
-) -> None:
-    folds, blocked = listed(models), tmp_path / "file"
-    write_ensemble_file(folds.model_copy(update={"folds": folds.folds[:1]}), models)
-    blocked.write_text("")
-    server = start_server(tmp_path, MODELS_DIR=models, MODEL_CACHE_DIR=blocked / "cache")
-    answer = server.post("/predict", json={"img": as_base64(file_bytes(phantom.grey))})
-    stop_server(server)
-    assert answer.status_code == 200
-    assert "the next start converts again" in server.log.read_text()

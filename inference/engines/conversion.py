@@ -8,13 +8,9 @@ process while it writes one, and two starts at once write the same.
 import hashlib
 import os
 import tempfile
-import threading
-import warnings
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context, parent_process
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +19,7 @@ import safetensors.numpy
 from loguru import logger
 from safetensors import SafetensorError, safe_open
 
+from inference.engines.conversion_process import convert_apart
 from inference.engines.cores import usable_cores
 from inference.errors import WeightsError
 from inference.weights import CONVERTED_SUFFIX, METADATA_KEY, SOURCE_KEY, FoldFile
@@ -31,7 +28,6 @@ FORMAT = 1
 """Counts up when what is converted, or how it is kept, changes."""
 
 CONTENT_KEY = "content_sha256"
-TRACED_SIZE = (64, 64)
 READABLE = 0o644
 """For whoever serves an exported folder; a temporary file is its owner's alone."""
 
@@ -112,15 +108,8 @@ def _convert_apart(folds: Sequence[FoldFile], cache_dir: Path) -> list[Converted
     damaged = [fold for fold in folds if fold.is_converted]
     if damaged:
         raise WeightsError(f"{damaged[0].path} is damaged: make it again with `python -m inference export`")
-    try:
-        workers = min(len(folds), usable_cores())
-        with ProcessPoolExecutor(workers, get_context("spawn"), initializer=_end_with_parent) as pool:
-            forms = list(pool.map(convert, folds))
-    except BrokenProcessPool:
-        raise WeightsError(
-            "the folds could not be converted for OpenVINO, because the process that does it was ended: "
-            "make sure that 2 GB of memory are free, and start again"
-        ) from None
+    with ThreadPoolExecutor(min(len(folds), usable_cores())) as pool:
+        forms = [ConvertedFold(*files) for files in pool.map(convert_apart, folds)]
     for fold, form in zip(folds, forms, strict=True):
         try:
             write_converted(fold, form, kept_at(fold, cache_dir))
@@ -129,35 +118,6 @@ def _convert_apart(folds: Sequence[FoldFile], cache_dir: Path) -> list[Converted
                 "the next start converts again: {} cannot be written ({})", cache_dir, error.strerror
             )
     return forms
-
-
-def _end_with_parent() -> None:
-    """Have this process end when its parent does: one whose parent is killed would wait for work for ever."""
-    parent = parent_process()
-    assert parent is not None
-
-    def watch() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
-def convert(fold: FoldFile) -> ConvertedFold:
-    """Convert a fold here and now, which imports PyTorch; constants keep the float16 of the weights."""
-    import torch
-
-    from inference.checkpoints import load_network
-
-    torch.set_num_threads(1)  # twice as fast as threads that wait for a core that others use
-    network = torch.nn.Sequential(load_network(fold), torch.nn.Sigmoid()).eval()
-    with warnings.catch_warnings(), torch.no_grad(), tempfile.TemporaryDirectory() as scratch:
-        warnings.simplefilter("ignore")  # of tracing: what it holds constant is so for every size
-        traced = torch.jit.trace(network, torch.zeros(1, 1, *TRACED_SIZE))  # type: ignore[no-untyped-call]
-        model = ov.convert_model(traced, input=[ov.PartialShape([1, 1, -1, -1])])
-        graph = Path(scratch) / "fold.xml"
-        ov.save_model(model, graph, compress_to_fp16=True)
-        return ConvertedFold(graph.read_bytes(), graph.with_suffix(".bin").read_bytes())
 
 
 def _content_hash(form: ConvertedFold) -> str:

@@ -9,7 +9,7 @@ from inference.engines import conversion
 from inference.engines.conversion import ConvertedFold, convert_folds, write_converted
 from inference.errors import WeightsError
 from inference.weights import FoldFile, read_fold
-from tests.conftest import ROOT
+from tests.conftest import ROOT, run_script
 
 FOLD_PATH = ROOT / "models" / "fold0.safetensors"
 
@@ -95,18 +95,26 @@ def test_a_write_that_fails_leaves_nothing(
     assert not kept(tmp_path)
 
 
-def test_a_cache_that_cannot_be_written_is_done_without(tmp_path: Path, fold: FoldFile) -> None:
-    blocked = tmp_path / "file"
-    blocked.write_text("")
-    (form,) = convert_folds([fold], blocked)
-    assert form.model(ov.Core()).inputs[0].get_partial_shape().rank.get_length() == 4
-
-
 def test_what_is_no_unet_is_refused_in_the_process_apart(tmp_path: Path) -> None:
     path = tmp_path / "fold.pth"
     path.write_bytes(b"nonsense")
     with pytest.raises(WeightsError, match="no checkpoint of tensors alone"):
         convert_folds([read_fold(path)], tmp_path)
+
+
+def test_a_script_as_plain_as_can_be_converts_without_a_cache_that_can_be_written(
+    tmp_path: Path, fold: FoldFile
+) -> None:
+    script, blocked = tmp_path / "script.py", tmp_path / "file"
+    blocked.write_text("")
+    script.write_text(
+        "import sys; from pathlib import Path; from inference.weights import read_fold\n"
+        "from inference.engines.conversion import convert_folds\n"
+        "print(len(convert_folds([read_fold(Path(sys.argv[1]))], Path(sys.argv[2]))))\n"
+    )
+    ended = run_script(script, fold.path, blocked, PYTHONPATH=ROOT)
+    assert (ended.returncode, ended.stdout) == (0, "1\n"), ended.stderr
+    assert "the next start converts again" in ended.stderr
 
 
 def test_an_exported_fold_that_is_damaged_is_not_converted(

@@ -1,0 +1,86 @@
+"""The conversion of one fold in a process of its own, which is rid of PyTorch once it has ended.
+
+A process of `multiprocessing` would run the caller's own script again, which would then ask for the
+same conversion.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import warnings
+from pathlib import Path
+
+import inference
+from inference.errors import WeightsError
+from inference.weights import FoldFile, read_fold
+
+UNUSABLE = 3
+"""Exit status where the fold cannot be converted: standard output says why."""
+
+GRAPH, CONSTANTS = "fold.xml", "fold.bin"
+TRACED_SIZE = (64, 64)
+
+
+def convert_apart(fold: FoldFile) -> tuple[bytes, bytes]:
+    """Return a fold's graph and constants, as OpenVINO writes them.
+
+    Raises `WeightsError` where its tensors are not those of the network, or the process was ended.
+    """
+    root = Path(inference.__file__).parent.parent
+    paths = os.pathsep.join(filter(None, (str(root), os.environ.get("PYTHONPATH"))))
+    with tempfile.TemporaryDirectory() as folder:
+        with subprocess.Popen(
+            [sys.executable, "-m", __name__, fold.path.absolute(), folder, fold.artifact or ""],
+            stdin=subprocess.PIPE,  # closes where this process ends, and is never written to
+            stdout=subprocess.PIPE,
+            env=os.environ | {"PYTHONPATH": paths},
+        ) as converting:
+            assert converting.stdout is not None
+            said = converting.stdout.read().decode().strip()
+        if converting.returncode == UNUSABLE:
+            raise WeightsError(said)
+        if converting.returncode:
+            raise WeightsError(
+                "the folds could not be converted for OpenVINO, because the process that does it was ended: "
+                "make sure that 2 GB of memory are free, and start again"
+            )
+        return (Path(folder) / GRAPH).read_bytes(), (Path(folder) / CONSTANTS).read_bytes()
+
+
+def main(path: str, folder: str, artifact: str) -> int:
+    """Convert a fold into two files of a folder; returns the exit status."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    try:
+        _convert(read_fold(Path(path), artifact=artifact or None), Path(folder))
+    except WeightsError as error:
+        sys.stdout.write(str(error))
+        return UNUSABLE
+    return 0
+
+
+def _convert(fold: FoldFile, folder: Path) -> None:
+    """Convert a fold here and now, which imports PyTorch; constants keep the float16 of the weights."""
+    import openvino as ov
+    import torch
+
+    from inference.checkpoints import load_network
+
+    torch.set_num_threads(1)  # twice as fast as threads that wait for a core that others use
+    network = torch.nn.Sequential(load_network(fold), torch.nn.Sigmoid()).eval()
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")  # of tracing: what it holds constant is so for every size
+        traced = torch.jit.trace(network, torch.zeros(1, 1, *TRACED_SIZE))  # type: ignore[no-untyped-call]
+        model = ov.convert_model(traced, input=[ov.PartialShape([1, 1, -1, -1])])
+        ov.save_model(model, folder / GRAPH, compress_to_fp16=True)
+
+
+def _end_with_parent() -> None:
+    """End this process when the one that started it does: nobody would fetch what it makes."""
+    os.read(sys.stdin.fileno(), 1)  # unbuffered: a buffer's lock would be held at the end
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
