@@ -14,14 +14,15 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from inference.ensemble import Ensemble
+from inference.ensemble import Ensemble, Prediction
 from service.page import routes
+from service.page.cutting import Cut
 from service.page.kept import LOWEST_THRESHOLD, UNREADABLE
 from service.page.recut import SAME, Recut
 from service.page.render import Pages, percent
 from service.page.seal import Seal
 from tests.conftest import Server, as_base64, file_bytes, plain_settings
-from tests.service.in_process import serving, wait_for, wait_until
+from tests.service.in_process import running, serving, wait_for, wait_until
 from training.phantoms import Phantom
 from utils import decode_image
 
@@ -118,18 +119,25 @@ def test_a_few_maps_wait_to_be_cut_and_the_next_is_told_to_come_back(
     ensemble: Ensemble, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     go, began = threading.Event(), threading.Event()
+    inside: list[int] = []
+    draw_cut, draw_result = Pages.findings, Pages.result
 
-    def hold(*arguments: object, **options: object) -> object:
+    def hold(pages: Pages, cut_again: Cut) -> str:
         began.set()
         assert go.wait(60)
-        return cut(*arguments, **options)  # type: ignore[arg-type]
+        return draw_cut(pages, cut_again)
 
-    cut = routes.cut
-    monkeypatch.setattr(routes, "cut", hold)
+    def watch(pages: Pages, prediction: Prediction, by: Ensemble) -> str:
+        inside.append(service.admission.inside)
+        return draw_result(pages, prediction, by)
+
+    monkeypatch.setattr(Pages, "findings", hold)
+    monkeypatch.setattr(Pages, "result", watch)
     monkeypatch.setattr(routes, "CUTS_WAITING", 1)
-    with serving(plain_settings(), ensemble) as client, ThreadPoolExecutor(2) as others:
+    with running(plain_settings(), ensemble) as (client, service), ThreadPoolExecutor(2) as others:
         wait_for(client, "ready")
         fields = fields_of(client.post("/ui/samples/phantom_1").text)
+        assert inside == [1]  # a scan has its place until its result is drawn
         url = client.base_url.join("/ui/cut")
 
         def post() -> httpx.Response:
