@@ -251,8 +251,9 @@ def assert_accessible(page: Page) -> None:
 
 @needs_chromium
 def test_a_browser_that_has_logged_in_may_do_everything_within_the_limits(
-    browser: Browser, ensemble: Ensemble
+    browser: Browser, ensemble: Ensemble, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(ensemble, "blank_below", 1.0)
     settings = plain_settings(api_key=(SecretStr(KEY),), max_body_mb=0.5)
     with serving(settings, ensemble) as client:
         wait_for(client, "ready")
@@ -261,7 +262,9 @@ def test_a_browser_that_has_logged_in_may_do_everything_within_the_limits(
         with visit(context, url) as visiting:
             visiting.page.goto(url)
             visiting.page.get_by_role("button", name="Phantom with lesions").click()
-            visiting.wait_for_result()
+            expect(visiting.page.locator("#summary")).to_contain_text("Nothing", timeout=DEADLINE_MS)
+            visiting.page.get_by_label("Show what the threshold alone would mark").check()
+            expect(visiting.page.locator("#summary")).to_contain_text("px marked", timeout=DEADLINE_MS)
             visiting.page.locator("#threshold").fill("0.8")
             visiting.wait_for_threshold("0.80")
             visiting.page.get_by_role("button", name="Phantom without tumour").click()
