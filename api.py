@@ -120,7 +120,7 @@ async def predict(
     """Answer the mask of a scan; the header `X-Views-Used` says which views it is the mean of."""
     segmented = await service.segment(content, request)
     _note(segmented, request, response)
-    return TumorPredictResponseDto(img=segmented.img)
+    return TumorPredictResponseDto(img=segmented.encoded)
 
 
 async def analyze(
@@ -144,7 +144,7 @@ async def analyze(
     _note(segmented, request, response)
     assert service.ensemble is not None
     return AnalyzeResponse(
-        img=segmented.img,
+        img=segmented.encoded,
         tumor_detected=prediction.tumor_detected,
         tumor_probability=round(prediction.tumor_probability, 4),
         tumor_area_px=prediction.tumor_area_px,
@@ -183,6 +183,7 @@ def main() -> int:
         configure_logging(settings)
         listener = bind(settings)
         ensemble = load_ensemble(settings)
+        app = create_app(settings, ensemble)
     except SegmentationError as error:
         print(f"The service cannot start: {str(error).rstrip('.')}.", file=sys.stderr)
         return 1
@@ -190,7 +191,6 @@ def main() -> int:
         return interrupted.status
     if interrupted.seen:
         return interrupted.status
-    app = create_app(settings, ensemble)
     server = Server(app)
     app.state.service.on_failure = server.end
     server.run(sockets=[listener])

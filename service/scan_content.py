@@ -69,7 +69,7 @@ async def read_volume_content(
 
     Raises `Refusal` with 413 where a file that is no volume is larger than `max_bytes`.
     """
-    if _media_type(request) != FORM:
+    if media_type(request) != FORM:
         return await read_content(request, max_bytes)
     file = await _read_file(request, max_volume_bytes)
     name = (file.filename or "").lower()
@@ -83,17 +83,13 @@ async def read_volume_content(
 
 async def read_content(request: Request, max_bytes: int) -> ScanContent:
     """Read a request's body as what its content type says; raises `Refusal` with 415 for any other type."""
-    media_type = _media_type(request)
-    if media_type == FORM:
+    kind = media_type(request)
+    if kind == FORM:
         file = await _read_file(request, max_bytes)
         return ScanContent(await _read_and_close(file), is_picture=True)
-    if media_type in PICTURES:
+    if kind in PICTURES:
         return ScanContent(await request.body(), is_picture=True)
-    if (
-        media_type in READ_AS_JSON
-        or media_type.startswith("text/")
-        or media_type.endswith(("/json", "+json"))
-    ):
+    if kind in READ_AS_JSON or kind.startswith("text/") or kind.endswith(("/json", "+json")):
         return ScanContent(await request.body(), is_picture=False)
     raise Refusal(
         415,
@@ -103,7 +99,8 @@ async def read_content(request: Request, max_bytes: int) -> ScanContent:
     )
 
 
-def _media_type(request: Request) -> str:
+def media_type(request: Request) -> str:
+    """Return what a request says that its body is, in small letters and without parameters."""
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 

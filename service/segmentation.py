@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -10,7 +10,6 @@ import anyio
 from anyio.to_thread import run_sync
 from fastapi import Request
 from loguru import logger
-from starlette.requests import ClientDisconnect
 
 from inference.deadline import Deadline
 from inference.ensemble import Ensemble, Prediction, load_ensemble
@@ -22,6 +21,7 @@ from service.metrics import Metrics
 from service.problems import Refusal
 from service.readiness import State
 from service.scan_content import Content
+from service.turns import wait_for_turn
 from utils import Scan, encode_request
 
 RETRY_START_S = 2
@@ -31,12 +31,13 @@ LONGEST_PAUSE_S = 30
 
 @dataclass(frozen=True)
 class Segmented:
-    """A scan's mask as it is sent, what it was made of, and how long each stage took.
+    """What is sent of a scan, what it was made of, and how long each stage took.
 
-    `volume` is there where the scan was made of one.
+    `encoded` is the mask as base64 PNG, or what the route's own way to encode gives. `volume` is there
+    where the scan was made of one.
     """
 
-    img: str
+    encoded: str
     prediction: Prediction
     stages_s: dict[str, float]
     volume: VolumeScan | None = None
@@ -50,6 +51,11 @@ class Segmented:
             f"probability {prediction.tumor_probability:.2f}, infer {prediction.timings_ms['infer']:.0f} ms, "
             f"views {','.join(prediction.views)}"
         )
+
+
+async def encode_mask(prediction: Prediction) -> str:
+    """Return the mask as base64 PNG."""
+    return await run_sync(encode_request, prediction.mask)
 
 
 class Service:
@@ -102,8 +108,13 @@ class Service:
             raise Refusal(503, detail, "not_ready", retry_after_s=RETRY_START_S)
         self.admission.check()
 
-    async def segment(self, content: Content, request: Request) -> Segmented:
-        """Decode a scan, run the ensemble on it and encode the mask, in the order of arrival.
+    async def segment(
+        self,
+        content: Content,
+        request: Request,
+        encode: Callable[[Prediction], Awaitable[str]] = encode_mask,
+    ) -> Segmented:
+        """Decode a scan, run the ensemble on it and encode what it found, in the order of arrival.
 
         Raises `Refusal` where there is no room, no time or no ensemble for it, `ScanError` where it
         is no scan, and `ClientDisconnect` where its sender hung up before its turn came.
@@ -113,7 +124,7 @@ class Service:
         self.check()
         with self.admission.place():
             with _timed(stages_s, "queue"):
-                await self._wait_for_turn(request)
+                await wait_for_turn(self.turns, request)
             try:
                 began = time.monotonic()
                 with _timed(stages_s, "decode"):
@@ -123,33 +134,12 @@ class Service:
                 prediction = await self._predict(scan, deadline)
                 stages_s |= {stage: ms / 1000 for stage, ms in prediction.timings_ms.items()}
                 with _timed(stages_s, "encode"):
-                    img = await run_sync(encode_request, prediction.mask)
+                    encoded = await encode(prediction)
                 self.admission.answered(began)
             finally:
                 self.turns.release()
         self.metrics.segmented(prediction, stages_s)
-        return Segmented(img, prediction, stages_s, volume)
-
-    async def _wait_for_turn(self, request: Request) -> None:
-        """Take one of the turns, unless the client hangs up before: then raise `ClientDisconnect`."""
-        has_turn = hung_up = False
-        async with anyio.create_task_group() as group:
-
-            async def watch() -> None:
-                nonlocal hung_up
-                while (await request.receive())["type"] != "http.disconnect":
-                    pass
-                hung_up = True
-                group.cancel_scope.cancel()
-
-            group.start_soon(watch)
-            await self.turns.acquire()
-            has_turn = True
-            group.cancel_scope.cancel()
-        if hung_up:
-            if has_turn:
-                self.turns.release()
-            raise ClientDisconnect
+        return Segmented(encoded, prediction, stages_s, volume)
 
     async def _predict(self, scan: Scan, deadline: Deadline) -> Prediction:
         assert self.ensemble is not None

@@ -20,7 +20,10 @@ from utils import decode_request, encode_request
 LOWEST_THRESHOLD = 0.01
 assert LOWEST_THRESHOLD <= REGION_LEVEL
 
-UNREADABLE = "this page's scan cannot be cut again: drop the scan once more"
+UNREADABLE = (
+    "this page's scan cannot be cut again, perhaps because the service has started anew since: "
+    "drop the scan once more"
+)
 
 
 class Kept(BaseModel):
@@ -35,7 +38,7 @@ class Kept(BaseModel):
     def open(self) -> tuple[GreyScan, FloatMap]:
         """Return the grey scan (H, W) uint8 and its map (H, W) float32 in 0..1.
 
-        A page can send what it likes: raises `ScanError` where this is no scan and map of one size.
+        Raises `ScanError` where this is no scan and map of one size.
         """
         scan = to_grey(decode_request(self.scan))
         return scan, _unpack(self.probabilities, (scan.shape[0], scan.shape[1]))

@@ -3,22 +3,38 @@
 from typing import Annotated
 
 from fastapi import Request
-from pydantic import BaseModel, Field, Json, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
+from inference.errors import ScanError
 from service.page.kept import UNREADABLE, Kept
+from service.page.seal import Seal
 from service.problems import Refusal
+from service.scan_content import FORM, media_type
 
-FIELDS = 3
+FIELDS = 4
+FORM_BYTES = 2000
+"""What a browser puts around the fields, at most."""
+
 SAME = 1e-5
 """A browser may write the model's threshold with fewer digits than it has."""
 
 
 class Recut(BaseModel):
-    """The form of the slider."""
+    """The form of the slider; `kept` is JSON, and `seal` its mark."""
 
-    kept: Json[Kept]
+    kept: str
+    seal: str
     threshold: Annotated[float, Field(gt=0, lt=1)]
     unblank: bool = False
+
+    def open(self, seal: Seal) -> Kept:
+        """Return what the page took along; raises `ScanError` where it is none of this process's.
+
+        Forged maps never get further: one of single pixels would be millions of lesions.
+        """
+        if not seal.holds(self.kept, self.seal):
+            raise ScanError(UNREADABLE)
+        return Kept.model_validate_json(self.kept)
 
     def threshold_near(self, own: float) -> float:
         """Return the chosen threshold, or the model's own where that is what was meant."""
@@ -26,7 +42,12 @@ class Recut(BaseModel):
 
 
 async def read_recut(request: Request, max_bytes: int) -> Recut:
-    """Read the form; raises `Refusal` where it is another."""
+    """Read the form; raises `Refusal` where it is another.
+
+    A form in an address's notation would be undone on the event loop, at seconds a body.
+    """
+    if media_type(request) != FORM:
+        raise Refusal(415, f"a map to be cut again is sent as {FORM}", "unsupported_type")
     # no part of it is a file, which would be spooled to the disk
     async with request.form(max_files=0, max_fields=FIELDS, max_part_size=max_bytes) as form:
         try:

@@ -9,27 +9,32 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from inference import __version__
 from inference.ensemble import Ensemble, Prediction
 from inference.settings import Settings
+from service.middleware import max_body_bytes
 from service.page.cutting import Cut, cut
-from service.page.kept import keep
+from service.page.kept import Kept, keep
 from service.page.layers import (
     disagreement_scale,
     draw_disagreement,
     draw_probabilities,
     probability_scale,
 )
+from service.page.recut import FORM_BYTES
 from service.page.samples import present
 from service.page.scale import STEP, slider_range
+from service.page.seal import Seal
 from utils import encode_request
 
 TEMPLATES = Path(__file__).parent / "templates"
 PNG = "data:image/png;base64,"
+NEARLY_NONE = 0.01
 
 
 class Pages:
     """Draws the page, a scan's result, and the part of a result that follows the threshold."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, seal: Seal) -> None:
         self.settings = settings
+        self.seal = seal
         self._templates = Environment(
             loader=FileSystemLoader(TEMPLATES),
             autoescape=True,
@@ -37,7 +42,12 @@ class Pages:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._templates.globals.update(png=PNG)
+        self._templates.globals.update(
+            png=PNG,
+            heat_scale=encode_request(probability_scale()),
+            spread_scale=encode_request(disagreement_scale()),
+        )
+        self._templates.filters.update(percent=percent)
 
     def page(self) -> str:
         """Return the page without a scan."""
@@ -57,13 +67,12 @@ class Pages:
         return self._draw(
             "result.html",
             **_following(cut(kept, ensemble, ensemble.threshold)),
-            kept=kept,
+            scan=kept.scan,
+            **self._sealed(kept),
             height=height,
             width=width,
             heat=encode_request(draw_probabilities(prediction.probability_map)),
-            heat_scale=encode_request(probability_scale()),
             spread=None if alone else encode_request(draw_disagreement(prediction.uncertainty_map())),
-            spread_scale=encode_request(disagreement_scale()),
             is_calibrated=ensemble.classifier is not None,
             model_threshold=ensemble.threshold,
             lowest=lowest,
@@ -75,8 +84,23 @@ class Pages:
         """Return the part of a result that follows the threshold."""
         return self._draw("findings.html", **_following(cut_again))
 
+    def _sealed(self, kept: Kept) -> dict[str, str]:
+        """Return what the slider sends; of a scan so large that it would be refused, nothing."""
+        text = kept.model_dump_json()
+        size = len(text.encode()) + FORM_BYTES
+        return {"kept": text, "seal": self.seal.mark(text)} if size <= max_body_bytes(self.settings) else {}
+
     def _draw(self, template: str, **values: Any) -> str:
         return self._templates.get_template(template).render(values)
+
+
+def percent(probability: float) -> str:
+    """Return a probability 0..1 as people read it: never as certain, which it never is."""
+    if probability < NEARLY_NONE:
+        return "< 1 %"
+    if probability > 1 - NEARLY_NONE:
+        return "> 99 %"
+    return f"{100 * probability:.0f} %"
 
 
 def _following(drawn: Cut) -> dict[str, Any]:

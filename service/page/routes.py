@@ -1,7 +1,7 @@
 """The routes of the page at `/ui`.
 
 A scan goes through `Service.segment` like any other. What is found goes into the answer, all of it:
-to cut a map at another threshold, the page sends the map back.
+to cut a map at another threshold, the page sends the map back, under the seal that it came with.
 """
 
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse
 from starlette.exceptions import HTTPException
 
-from inference.ensemble import Ensemble
+from inference.ensemble import Ensemble, Prediction
 from service.dependencies import ContentDependency
 from service.middleware import max_body_bytes
 from service.page.assets import find_assets
@@ -21,14 +21,19 @@ from service.page.cutting import cut
 from service.page.recut import Recut, read_recut
 from service.page.render import Pages
 from service.page.samples import path_of, present
+from service.page.seal import Seal
 from service.problems import Refusal
 from service.scan_content import ScanContent
 from service.segmentation import Service
+from service.turns import wait_for_turn
 
 Arguments = TypeVarTuple("Arguments")
 
 DRAWN_AT_A_TIME = 1
-"""So many results are drawn at a time, and so many maps cut: large ones take hundreds of megabytes."""
+"""So many results and cuts are drawn at a time: large ones take hundreds of megabytes."""
+
+CUTS_WAITING = 8
+"""So many maps wait at most to be cut. No more than one of them is before a result that is to be drawn."""
 
 
 def add_page(app: FastAPI, service: Service) -> None:
@@ -43,7 +48,8 @@ def add_page(app: FastAPI, service: Service) -> None:
         ("POST", "/ui/segment", page.segment),
         ("POST", "/ui/cut", page.cut),
     ):
-        app.add_api_route(path, route, methods=[method], include_in_schema=False, response_model=None)
+        methods = ["GET", "HEAD"] if method == "GET" else [method]
+        app.add_api_route(path, route, methods=methods, include_in_schema=False, response_model=None)
 
 
 class Page:
@@ -51,9 +57,11 @@ class Page:
 
     def __init__(self, service: Service) -> None:
         self.service = service
-        self.pages = Pages(service.settings)
+        self.seal = Seal()
+        self.pages = Pages(service.settings, self.seal)
         self.assets = find_assets()
         self.drawing = CapacityLimiter(DRAWN_AT_A_TIME)
+        self.cutting = CapacityLimiter(1)
 
     async def show(self) -> HTMLResponse:
         """Answer the page."""
@@ -88,17 +96,29 @@ class Page:
     async def cut(self, request: Request) -> HTMLResponse:
         """Cut at another threshold what a page took along, and answer what follows it."""
         ensemble = self._ensemble()
+        self._check_room()
         recut = await read_recut(request, max_body_bytes(self.service.settings))
-        return await self._draw(self._cut, recut, ensemble)
+        self._check_room()
+        await wait_for_turn(self.cutting, request)
+        try:
+            return HTMLResponse(await self._draw(self._cut, recut, ensemble))
+        finally:
+            self.cutting.release()
 
     async def _segment(self, content: ScanContent, request: Request) -> HTMLResponse:
-        segmented = await self.service.segment(content, request)
+        """Segment a scan, and draw what was found while it still has its place among those admitted."""
+
+        async def draw(prediction: Prediction) -> str:
+            return await self._draw(self.pages.result, prediction, self._ensemble())
+
+        segmented = await self.service.segment(content, request, draw)
         request.state.findings = segmented.summary()
-        return await self._draw(self.pages.result, segmented.prediction, self._ensemble())
+        return HTMLResponse(segmented.encoded)
 
     def _cut(self, recut: Recut, ensemble: Ensemble) -> str:
         threshold = recut.threshold_near(ensemble.threshold)
-        return self.pages.findings(cut(recut.kept, ensemble, threshold, may_blank=not recut.unblank))
+        kept = recut.open(self.seal)
+        return self.pages.findings(cut(kept, ensemble, threshold, may_blank=not recut.unblank))
 
     def _ensemble(self) -> Ensemble:
         if self.service.ensemble is None:
@@ -106,10 +126,13 @@ class Page:
         assert self.service.ensemble is not None
         return self.service.ensemble
 
-    async def _draw(self, draw: Callable[[*Arguments], str], *arguments: *Arguments) -> HTMLResponse:
-        """Draw off the event loop, a few at a time; raises `Refusal` where too many wait for that."""
-        waiting = self.drawing.statistics().tasks_waiting
-        if waiting >= self.service.settings.max_queue:
-            detail = f"{waiting} results are waiting to be drawn, and no more may: try again in a moment"
+    def _check_room(self) -> None:
+        """Raise `Refusal` where too many maps wait to be cut."""
+        waiting = self.cutting.statistics().tasks_waiting
+        if waiting >= CUTS_WAITING:
+            detail = f"{waiting} maps are waiting to be cut, and no more may: try again in a moment"
             raise Refusal(503, detail, "queue_full", retry_after_s=1)
-        return HTMLResponse(await run_sync(draw, *arguments, limiter=self.drawing))
+
+    async def _draw(self, draw: Callable[[*Arguments], str], *arguments: *Arguments) -> str:
+        """Draw off the event loop, one at a time."""
+        return await run_sync(draw, *arguments, limiter=self.drawing)

@@ -4,7 +4,8 @@ const file = get("file");
 const problem = get("problem");
 const status = get("status");
 const result = get("result");
-let scanName = "";
+let pendingName = "";
+let scanName = ""; // of the result that is shown
 
 const theme = get("theme");
 theme.value = document.documentElement.dataset.theme ?? "";
@@ -60,21 +61,24 @@ document.addEventListener("htmx:beforeRequest", (event) => {
   problem.hidden = true;
   result.setAttribute("aria-busy", "true");
   if (isCut(event)) return;
-  scanName = event.detail.elt.dataset.name ?? file.files[0].name;
-  status.textContent = `Segmenting ${scanName} …`;
+  pendingName = event.detail.elt.dataset.name ?? file.files[0].name;
+  status.textContent = `Segmenting ${pendingName} …`;
 });
 
 document.addEventListener("htmx:afterRequest", (event) => {
   result.setAttribute("aria-busy", "false");
-  if (!isCut(event)) file.value = "";
+  // a request that the next one replaces ends before that has read its file: it has no status
+  if (!isCut(event) && event.detail.xhr.status) file.value = "";
   if (event.detail.xhr.status >= 400) complain(detailOf(event.detail.xhr));
 });
 
-document.addEventListener("htmx:sendError", () =>
-  complain("The service cannot be reached, or the connection broke: try again in a moment."),
-);
+document.addEventListener("htmx:sendError", (event) => {
+  if (!isCut(event)) file.value = "";
+  complain("The service cannot be reached, or the connection broke: try again in a moment.");
+});
 
 document.addEventListener("htmx:afterSwap", (event) => {
+  if (event.detail.target === result) scanName = pendingName;
   const stem = scanName.replace(/\.[^.]*$/, "");
   for (const link of document.querySelectorAll(".downloads a")) link.download = `${stem}_${link.download}`;
   if (event.detail.target === result) {
@@ -114,13 +118,14 @@ result.addEventListener("click", ({ target }) => {
   slider.focus();
 });
 
-result.addEventListener("mouseover", ({ target }) => {
+function highlightRow({ target }) {
   const highlight = get("highlight");
-  const row = target.closest("tr[data-box]");
+  const row = target.closest("tr[data-box]") ?? document.activeElement.closest("tr[data-box]");
   highlight?.setAttribute("visibility", row ? "visible" : "hidden");
   if (!row) return;
   const [x, y, width, height] = row.dataset.box.split(" ").map(Number);
   const margin = 4;
   const sides = { x: x - margin, y: y - margin, width: width + 2 * margin, height: height + 2 * margin };
   for (const [name, value] of Object.entries(sides)) highlight.setAttribute(name, value);
-});
+}
+for (const kind of ["mouseover", "focusin", "click"]) document.addEventListener(kind, highlightRow);

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import httpx
 import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -17,9 +16,8 @@ from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, e
 from pydantic import SecretStr
 
 from inference.ensemble import Ensemble
-from service.page.kept import UNREADABLE
 from tests.conftest import ANSWER_DEADLINE_S, Server, as_base64, file_bytes, plain_settings
-from tests.service.in_process import serving, wait_for
+from tests.service.in_process import Held, serving, wait_for, wait_until
 from training.phantoms import Phantom
 from utils import decode_image
 
@@ -149,8 +147,71 @@ def test_a_wrong_file_shows_the_sentence_of_the_api_and_an_odd_one_a_warning(
     assert desk.page.locator("#findings").count() == 0
     desk.upload("inverted.png", file_bytes(255 - phantom.grey))
     desk.wait_for_result()
+    desk.upload("notes.txt", b"no picture at all")
+    expect(desk.page.get_by_role("alert")).to_be_visible(timeout=DEADLINE_MS)
+    assert desk.download("Mask")[0] == "inverted_mask.png"
+    desk.page.locator("#threshold").fill("0.9")
+    desk.wait_for_threshold("0.90")
+    assert desk.download("Mask")[0] == "inverted_mask.png"
+    assert desk.page.locator("#result-name").inner_text() == " for inverted.png"
     assert "black background" in desk.page.get_by_label("Warnings").inner_text()
     assert not desk.page.get_by_role("alert").is_visible()
+
+
+@needs_chromium
+def test_of_two_scans_chosen_one_after_the_other_the_second_is_shown(
+    browser: Browser, ensemble: Ensemble, phantom: Phantom
+) -> None:
+    held = Held(ensemble)
+    held.go.set()
+    with serving(plain_settings(), ensemble) as client:
+        wait_for(client, "ready")
+        url = str(client.base_url)
+        with visit(browser.new_context(), url) as visiting:
+            visiting.page.goto(url + "/ui")
+            held.go.clear()
+            begun = held.began
+            visiting.upload("first.png", file_bytes(phantom.grey))
+            wait_until(lambda: held.began == begun + 1)
+            visiting.upload("second.png", file_bytes(phantom.grey))
+            wait_until(lambda: held.began == begun + 2)
+            held.go.set()
+            visiting.wait_for_result()
+            assert visiting.download("Mask")[0] == "second_mask.png"
+            said = {complaint.partition(",")[0] for complaint in visiting.complaints}
+            assert said == {"htmx:afterRequest", "htmx:sendAbort"}  # of the first, which was given up
+            visiting.complaints.clear()
+            assert not visiting.page.get_by_role("alert").is_visible()
+
+
+@needs_chromium
+def test_layers_are_laid_over_the_scan_and_lesions_shown_to_mouse_and_keyboard(
+    desk: Visit, server: Server
+) -> None:
+    page = desk.page
+    page.goto(server.url + "/ui")
+    page.get_by_role("button", name="Phantom with lesions").click()
+    desk.wait_for_result()
+    layers = (("outline", "visible"), ("heat", "hidden"), ("spread", "hidden"))
+    for layer, first in layers:
+        box = page.locator(f"[data-layer={layer}]")
+        for visibility in ("hidden", "visible") if first == "visible" else ("visible", "hidden"):
+            box.click()
+            expect(page.locator(f"#layer-{layer}")).to_have_attribute("visibility", visibility)
+    for layer in ("heat", "spread"):
+        page.locator(f"[data-opacity={layer}]").fill("0.4")
+        expect(page.locator(f"#layer-{layer}")).to_have_attribute("opacity", "0.4")
+        expect(page.locator(f"#layer-{layer}")).to_have_attribute("visibility", "visible")
+
+    highlight, rows = page.locator("#highlight"), page.locator("tr[data-box]")
+    for row, point in ((0, rows.nth(0).hover), (1, rows.nth(1).get_by_role("button").focus)):
+        point()
+        expect(highlight).to_have_attribute("visibility", "visible")
+        x = int((rows.nth(row).get_attribute("data-box") or "").split()[0])
+        expect(highlight).to_have_attribute("x", str(x - 4))
+        page.locator("#theme").focus()
+        page.locator("h1").hover()
+        expect(highlight).to_have_attribute("visibility", "hidden")
 
 
 @needs_chromium
@@ -171,8 +232,9 @@ def test_it_works_by_keyboard_on_a_phone_in_the_dark_and_for_screen_readers(
     before = phone.areas()
     while page.evaluate("document.activeElement.id") != "threshold":
         page.keyboard.press("Tab")
+    highest = page.locator("#threshold").get_attribute("max")
     page.keyboard.press("End")
-    phone.wait_for_threshold("0.99")
+    phone.wait_for_threshold(f"{float(highest or 0):.2f}")
     assert sum(phone.areas()) < sum(before)
 
     assert page.evaluate("document.documentElement.scrollWidth") == PHONE_PX
@@ -189,8 +251,9 @@ def assert_accessible(page: Page) -> None:
 
 @needs_chromium
 def test_a_browser_that_has_logged_in_may_do_everything_within_the_limits(
-    browser: Browser, ensemble: Ensemble
+    browser: Browser, ensemble: Ensemble, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(ensemble, "blank_below", 1.0)
     settings = plain_settings(api_key=(SecretStr(KEY),), max_body_mb=0.5)
     with serving(settings, ensemble) as client:
         wait_for(client, "ready")
@@ -199,7 +262,9 @@ def test_a_browser_that_has_logged_in_may_do_everything_within_the_limits(
         with visit(context, url) as visiting:
             visiting.page.goto(url)
             visiting.page.get_by_role("button", name="Phantom with lesions").click()
-            visiting.wait_for_result()
+            expect(visiting.page.locator("#summary")).to_contain_text("Nothing", timeout=DEADLINE_MS)
+            visiting.page.get_by_label("Show what the threshold alone would mark").check()
+            expect(visiting.page.locator("#summary")).to_contain_text("px marked", timeout=DEADLINE_MS)
             visiting.page.locator("#threshold").fill("0.8")
             visiting.wait_for_threshold("0.80")
             visiting.page.get_by_role("button", name="Phantom without tumour").click()
@@ -208,26 +273,3 @@ def test_a_browser_that_has_logged_in_may_do_everything_within_the_limits(
             expect(visiting.page.get_by_role("alert")).to_contain_text(
                 "larger than 0.5 MB", timeout=DEADLINE_MS
             )
-
-
-def test_what_no_page_of_this_service_sends_is_refused(server: Server) -> None:
-    for form in ({}, {"kept": "{}", "threshold": "0.5"}, {"kept": "no JSON", "threshold": "2"}):
-        answer = server.post("/ui/cut", files={name: (None, value) for name, value in form.items()} or None)
-        assert (answer.status_code, answer.json()["detail"]) == (422, UNREADABLE)
-    filed = server.post("/ui/cut", files={"kept": ("file.png", b"spooled to a disk?")})
-    assert (filed.status_code, filed.headers["content-type"]) == (400, "application/problem+json")
-    for path in ("/ui/assets/nothing.js", "/ui/samples/nothing", "/ui/assets/..%2Frender.py"):
-        assert server.get(path).status_code == 404
-
-
-def test_a_browser_is_sent_to_the_page_and_a_machine_is_not(server: Server) -> None:
-    sent = httpx.get(server.url, headers={"Accept": "text/html,application/xhtml+xml;q=0.9,*/*;q=0.8"})
-    assert (sent.status_code, sent.headers["location"]) == (307, "ui")
-    assert server.get("/ui/").headers["location"] == "../ui"
-    for accept in ("*/*", "application/json"):
-        answer = httpx.get(server.url, headers={"Accept": accept})
-        assert (answer.status_code, answer.headers["vary"]) == (200, "Accept")
-        assert "running" in answer.json()["message"]
-    policy = server.get("/ui").headers["content-security-policy"]
-    assert "unsafe" not in policy
-    assert "http" not in policy
