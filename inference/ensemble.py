@@ -56,7 +56,11 @@ class Prediction:
         return find_lesions(self.mask, self.probability_map)
 
     def save_mask(self, path: str | os.PathLike[str]) -> None:
-        """Write the mask as a PNG of the scan's size, white being tumour, whole or not at all."""
+        """Write the mask as a PNG of the scan's size, white being tumour, whole or not at all.
+
+        A folder that is not there is made.
+        """
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
         write_png(Path(path), self.mask)
 
     def disagreement(self) -> float | None:

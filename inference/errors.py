@@ -2,6 +2,7 @@
 
 SegmentationError
 ├── ScanError       the client's scan cannot be segmented (HTTP 4xx)
+├── ResultsError    results cannot be written (the command line's run stops)
 ├── WeightsError    the fold weights cannot be loaded (the start stops)
 └── SettingsError   a setting has a bad value (the start stops)
 """
@@ -13,6 +14,10 @@ class SegmentationError(Exception):
 
 class ScanError(SegmentationError):
     """The scan cannot be read or segmented; the message tells its sender why."""
+
+
+class ResultsError(SegmentationError):
+    """Results cannot be written; the message names their folder and says what to do."""
 
 
 class WeightsError(SegmentationError):

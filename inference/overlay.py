@@ -16,6 +16,9 @@ from utils import Scan
 OUTLINE_RGB = (213, 0, 50)
 HALO_RGB = (255, 255, 255)
 MIN_WIDTH_PX = 800
+MAX_HEIGHT_PX = 4096
+"""What a scan is not enlarged beyond: a strip would become a picture that no memory holds."""
+
 TEXT_SHARE = 1 / 40
 """A number's height, as a share of the picture's width."""
 
@@ -29,11 +32,12 @@ HALO_PARTS = 7
 def draw_overlay(scan: Scan, mask: Mask, lesions: Sequence[Lesion] = ()) -> npt.NDArray[np.uint8]:
     """Return the scan with every lesion outlined, RGB uint8, enlarged to at least 800 px of width.
 
+    A high scan is enlarged less, to 4096 px of height at most.
     `scan` is (H, W) or (H, W, 3), `mask` (H, W, 3). The outline runs around a lesion's pixels; the
     numbers of the `lesions` that are given, of the first 50 at most, stand beside them and not on them.
     """
     grey = to_grey(scan)
-    zoom = -(-MIN_WIDTH_PX // grey.shape[1])
+    zoom = max(1, min(-(-MIN_WIDTH_PX // grey.shape[1]), MAX_HEIGHT_PX // grey.shape[0]))
     size = (grey.shape[1] * zoom, grey.shape[0] * zoom)
     picture = cv2.cvtColor(cv2.resize(grey, size, interpolation=cv2.INTER_NEAREST), cv2.COLOR_GRAY2RGB)
     inside = cv2.resize(mask[..., 0], size, interpolation=cv2.INTER_NEAREST)

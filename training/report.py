@@ -13,7 +13,7 @@ from inference.overlay import draw_overlay
 from training import figures
 from training.blanking import choose_point
 from training.calibration import Calibration, calibrate
-from training.data import LabelledScan
+from training.data import Label, LabelledScan
 from training.evaluation import ScanScore, score_mask, summarize
 from training.out_of_fold import THRESHOLDS, VIEW_SETS, HeldOutMap, HeldOutScan, measure
 from training.statistics import Estimate, PairedDifference, compare_pairs, rank_correlation
@@ -27,7 +27,7 @@ class JudgedScan:
     """A held-out scan as `ensemble.json` has it judged, and what other views make of it."""
 
     scan: LabelledScan
-    mask: Mask  # (H, W, 3) uint8, 0 or 255
+    marked: Label  # (H, W) bool: many are held at a time
     lesions: tuple[Lesion, ...]
     score: ScanScore
     maps: list[HeldOutMap]
@@ -62,9 +62,10 @@ def judge(held_out: HeldOutScan, listed: EnsembleFile) -> JudgedScan:
         blank_below=listed.blank_below,
     )
     lesions = tuple(find_lesions(mask, probability_map))
-    score = score_mask(held_out.scan, held_out.fold, mask[..., 0] > 0, probability)
+    marked = mask[..., 0] > 0
+    score = score_mask(held_out.scan, held_out.fold, marked, probability)
     disagreement = held_out.view_disagreement(listed.threshold)
-    return JudgedScan(held_out.scan, mask, lesions, score, measure(held_out), disagreement)
+    return JudgedScan(held_out.scan, marked, lesions, score, measure(held_out), disagreement)
 
 
 def write_report(judged: Sequence[JudgedScan], listed: EnsembleFile, folder: Path) -> Path:
@@ -163,10 +164,13 @@ def _pictures(scans: Iterable[JudgedScan]) -> list[Picture]:
 
 
 def _draw(judged: JudgedScan) -> str:
-    label = np.repeat(judged.scan.label[..., None] * np.uint8(255), 3, axis=2)  # (H, W, 3)
-    outlined = draw_overlay(judged.scan.grey, label)
-    numbered = draw_overlay(judged.scan.grey, judged.mask, judged.lesions)
+    outlined = draw_overlay(judged.scan.grey, _as_mask(judged.scan.label))
+    numbered = draw_overlay(judged.scan.grey, _as_mask(judged.marked), judged.lesions)
     return figures.picture_url(np.hstack([outlined, numbered]))
+
+
+def _as_mask(marked: Label) -> Mask:
+    return np.repeat(marked[..., None] * np.uint8(255), 3, axis=2)  # (H, W, 3)
 
 
 def _caption(score: ScanScore) -> str:

@@ -15,7 +15,7 @@ app = typer.Typer(
     help="""Outline tumours on MIP-PET scans with the ensemble that the service runs.
 
 **A first mask:** `python -m inference segment samples/phantom_1.png` leaves a mask, an overlay and a line of
-findings in `results/`.
+findings in `results/segment/`.
 
 Settings come from the environment or from `.env`, as the service's do: `python -m inference info` shows them.
 Each command explains itself: `python -m inference segment --help`.

@@ -3,6 +3,8 @@
 import csv
 import io
 import json
+import re
+import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -30,14 +32,25 @@ COLUMNS = (
     *MEASURED,
     "disagreement",
     "warnings",
+    "fingerprint",
     "error",
 )
 
+FORMULA = re.compile(r"'*[=+\-@\t\r]")
+"""How a text begins that a spreadsheet would compute, and one that has been kept from that."""
+
 
 def describe(
-    scan: str, prediction: Prediction, lesions: Sequence[Lesion], volume: VolumeScan | None = None
+    scan: str,
+    prediction: Prediction,
+    lesions: Sequence[Lesion],
+    volume: VolumeScan | None = None,
+    fingerprint: str | None = None,
 ) -> Row:
-    """Return what was found on a scan, of a volume's in units too; lesions are as `/analyze` answers them."""
+    """Return what was found on a scan, of a volume's in units too; lesions are as `/analyze` answers them.
+
+    The fingerprint tells the scan's content, and what segmented it, from all others.
+    """
     disagreement = prediction.disagreement()
     rows = [lesion.model_dump(mode="json") for lesion in lesions]
     measured: Row = dict.fromkeys(MEASURED)
@@ -55,6 +68,7 @@ def describe(
         **measured,
         "disagreement": None if disagreement is None else round(disagreement, 4),
         "warnings": list(prediction.warnings),
+        "fingerprint": fingerprint,
         "error": None,
     }
 
@@ -68,31 +82,44 @@ class Lines(Protocol):
     """How rows are written, a line each, and read again."""
 
     head: str
+    fields: tuple[str, ...]
 
     def line(self, row: Row) -> str:
         """Return a row as one line, its end included."""
         ...
 
     def rows(self, text: str) -> Iterable[Row]:
-        """Return the rows of whole lines; `scan` and `error` of each are as they were written."""
+        """Return the rows of whole lines; `scan` and `error` of each are as they were written.
+
+        Raises `ValueError` where a line is none of a row.
+        """
         ...
 
 
 class CsvLines:
-    """CSV: `lesions` is their number, and a further column holds them as JSON."""
+    """CSV: `lesions` is their number, and a further column holds them as JSON.
 
-    fields = (*COLUMNS[:-1], "lesion_list", COLUMNS[-1])
+    The name of a scan that a spreadsheet would take for a formula has an apostrophe before it.
+    """
+
+    fields: tuple[str, ...] = (*COLUMNS[:-1], "lesion_list", COLUMNS[-1])
     head = ",".join(fields) + "\n"
 
     def line(self, row: Row) -> str:
         """Return a row as one line, its end included."""
         text = io.StringIO()
-        csv.DictWriter(text, self.fields, lineterminator="\n").writerow(self._flat(row))
+        quoted = f"'{row['scan']}" if FORMULA.match(row["scan"]) else row["scan"]
+        csv.DictWriter(text, self.fields, lineterminator="\n").writerow(self._flat(row) | {"scan": quoted})
         return text.getvalue()
 
     def rows(self, text: str) -> Iterable[Row]:
         """Return the rows of whole lines, as they are written again."""
-        return csv.DictReader(io.StringIO(text, newline=""), self.fields)
+        csv.field_size_limit(sys.maxsize)  # a list of many lesions is longer than the usual limit
+        for row in csv.DictReader(io.StringIO(text, newline=""), self.fields, restkey="too many"):
+            if None in row.values():
+                raise ValueError("a row has too few columns")
+            name = row["scan"]
+            yield row | {"scan": name[1:] if name.startswith("'") and FORMULA.match(name) else name}
 
     def _flat(self, row: Row) -> Row:
         if not isinstance(row["lesions"], list):
@@ -107,6 +134,7 @@ class CsvLines:
 class JsonLines:
     """JSON Lines: every line is an object."""
 
+    fields: tuple[str, ...] = COLUMNS
     head = ""
 
     def line(self, row: Row) -> str:
@@ -150,7 +178,12 @@ class FindingsFile:
         if not whole.startswith(self.lines.head):
             raise ScanError(f"{self.path} has other columns: leave out --resume, or name another --out")
         try:
-            rows = self.lines.rows(whole.removeprefix(self.lines.head))
+            rows = list(self.lines.rows(whole.removeprefix(self.lines.head)))
+            if not all(self._is_row(row) for row in rows):
+                raise ValueError("a row is none of this version's")
             return list({row["scan"]: row for row in rows}.values())
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, csv.Error):
             raise ScanError(f"{self.path} is damaged: leave out --resume, or name another --out") from None
+
+    def _is_row(self, row: object) -> bool:
+        return isinstance(row, dict) and row.keys() == set(self.lines.fields) and isinstance(row["scan"], str)

@@ -50,5 +50,8 @@ def read_volume_scan(path: Path, options: VolumeOptions) -> VolumeScan | None:
 
 
 def lies_in_folders(path: Path) -> bool:
-    """Say whether a file of a folder is taken for a scan: an archive or an array may be anything else."""
-    return ending(path) not in (None, ".zip", ".npy")
+    """Say whether a file of a folder is taken for a scan: an archive or an array may be anything else.
+
+    Hidden files are not: macOS leaves some that are called like the scans.
+    """
+    return ending(path) not in (None, ".zip", ".npy") and not path.name.startswith(".")

@@ -18,7 +18,7 @@ from inference.cli.side_by_side import BESIDE, side_by_side
 from inference.cli.sources import Source, find_sources
 from inference.cli.volume_files import VolumeFiles
 from inference.ensemble import Ensemble, load_ensemble
-from inference.errors import ScanError
+from inference.errors import ResultsError, ScanError
 from inference.settings import read_settings
 from inference.volumes.look import SUV_MAX
 from inference.volumes.options import VolumeOptions, parse_spacing
@@ -35,7 +35,9 @@ def segment(
             show_default=False,
         ),
     ],
-    out: Annotated[Path, typer.Option(help="Where masks, overlays and findings go.")] = Path("results"),
+    out: Annotated[Path, typer.Option(help="Where masks, overlays and findings go.")] = Path(
+        "results/segment"
+    ),
     resume: Annotated[
         bool, typer.Option("--resume", help="Leave out the scans that are done in --out already.")
     ] = False,
@@ -68,7 +70,7 @@ def segment(
     - `python -m inference segment scan.png`: one scan
     - `python -m inference segment scans/ --out masks`: those of a folder
     - `python -m inference segment "data/**/*.png"`: what a glob fits, in folders below too
-    - `find data -name "*.png" | python -m inference segment -`: a list of files
+    - `find data -name "*.png" | python -m inference segment -`: a list of files (`-print0` too)
     - `cat scan.png | python -m inference segment -`: a scan, whose results are named `stdin`
     - `python -m inference segment scans/ --out masks --resume`: what a run that was cut off has left
     - `python -m inference segment series/ --dicom-seg`: a PET series in DICOM, back as DICOM Segmentation
@@ -80,7 +82,7 @@ def segment(
     """
     options = VolumeOptions(parse_spacing(spacing), orientation, suv_max)
     volume_files = VolumeFiles(options, dicom_seg=dicom_seg, nifti=nifti)
-    sources = find_sources(paths, sys.stdin.buffer)
+    sources = find_sources(paths, _standard_input)
     results = Results(out, findings_format=findings_format, overlays=overlays, volume_files=volume_files)
     ensemble = load_ensemble(read_settings())
     to_do = results.begin(ensemble, sources, resume=resume)
@@ -88,7 +90,7 @@ def segment(
     try:
         with closing(_rows(ensemble, to_do, results)) as rows:
             for row in rows:
-                results.findings.add(row)
+                results.add(row)
                 written += 1
                 failed += bool(row["error"])
     except KeyboardInterrupt:
@@ -106,9 +108,10 @@ def segment_sources(
     """Segment scans, each read and its pictures written while others are computed, and yield their rows."""
 
     def work(source: Source) -> Row:
+        digest = source.digest()  # before the scan is read, so that a change in between is seen
         volume = source.read_volume(results.volume_files.options)
         scan = source.read() if volume is None else volume.grey
-        return results.keep(source, ensemble.predict(scan), volume)
+        return results.keep(source, ensemble.predict(scan), digest, volume)
 
     return side_by_side(work, sources, at_once=ensemble.engine.parallel_passes + BESIDE)
 
@@ -124,9 +127,14 @@ def _rows(ensemble: Ensemble, sources: list[Source], results: Results) -> Genera
 
 
 def _row(source: Source, done: Future[Row]) -> Row:
-    """Return a scan's row; whatever went wrong with one scan, the next may be well."""
+    """Return a scan's row; whatever went wrong with one scan, the next may be well.
+
+    Raises `ResultsError`: where one's results cannot be written, nobody's can.
+    """
     try:
         return done.result()
+    except ResultsError:
+        raise
     except ScanError as error:
         reason = str(error)
     except OSError as error:
@@ -136,6 +144,10 @@ def _row(source: Source, done: Future[Row]) -> Row:
         reason = f"it could not be segmented ({type(error).__name__}: {error})"
     tell(f"{source.path}: {reason}")
     return failure(source.path.name, reason)
+
+
+def _standard_input() -> bytes:
+    return b"" if sys.stdin is None else sys.stdin.buffer.read()
 
 
 def _progress() -> Progress:

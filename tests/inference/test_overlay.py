@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 
 from inference.findings import cut_mask, find_lesions
 from inference.overlay import HALO_RGB, MAX_NUMBERED, OUTLINE_RGB, draw_overlay
@@ -13,6 +14,18 @@ def test_lesions_are_outlined_and_not_painted_over() -> None:
     assert not outline[160:240, 320:480].any()
     assert outline[158, 400]
     assert (picture[200, 400] == 30).all()
+
+
+@pytest.mark.parametrize(("shape", "drawn"), [((4096, 32), (4096, 32)), ((1500, 200), (3000, 400))])
+def test_a_high_scan_is_not_enlarged_beyond_what_memory_holds(
+    shape: tuple[int, int], drawn: tuple[int, int]
+) -> None:
+    label = np.zeros(shape, np.float32)
+    label[20:30, 10:20] = 1
+    mask = cut_mask(label, 0.5)
+    picture = draw_overlay(np.full(shape, 200, np.uint8), mask, find_lesions(mask, label))
+    assert picture.shape == (*drawn, 3)
+    assert (picture == OUTLINE_RGB).all(axis=2).any()
 
 
 def test_an_empty_mask_leaves_the_scan_as_it_is() -> None:

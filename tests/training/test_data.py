@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from training.data import DataError, find_cases, read_case, read_cases
+from training.phantoms import make_phantom
 
 GREY = np.random.default_rng(0).integers(0, 255, (64, 48), dtype=np.uint8)
 LABEL = np.zeros((64, 48), np.uint8)
@@ -91,6 +92,17 @@ def test_grey_rgb_and_rgba_are_read_alike(data: Path) -> None:
         scan = read_case(find_cases(data)[0])
         np.testing.assert_array_equal(scan.grey, GREY)
         np.testing.assert_array_equal(scan.label, LABEL > 0)
+
+
+def test_a_scan_that_is_white_on_black_is_trained_on_as_it_is_judged(data: Path) -> None:
+    phantom = make_phantom(5, size=(489, 400))
+    label = np.asarray(phantom.label * np.uint8(255))
+    write(data / "patients/labels/segmentation_002.png", label)
+    for image in (phantom.grey, np.asarray(255 - phantom.grey, np.uint8)):
+        write(data / "patients/imgs/patient_002.png", image)
+        scan = read_case(find_cases(data)[0])
+        np.testing.assert_array_equal(scan.grey, phantom.grey)
+        np.testing.assert_array_equal(scan.label, label > 0)
 
 
 def test_a_control_has_an_empty_label(data: Path) -> None:

@@ -2,6 +2,7 @@
 
 import base64
 import csv
+import io
 import json
 import re
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+from PIL import Image
 
 from inference.ensemble_file import read_ensemble_file
 from inference.errors import WeightsError
@@ -17,6 +19,7 @@ from inference.weights import read_fold
 from tests.conftest import Server
 from training.data import find_cases
 from training.evaluation import ScanScore, summarize
+from training.figures import PICTURE_WIDTH_PX
 from training.judging import calibrate, evaluate_command, paired, report
 from training.out_of_fold import VIEW_SETS
 from training.publishing import export_runs
@@ -82,7 +85,8 @@ def test_report_is_one_page_with_its_pictures_inside(folders: Folders, tmp_path:
     addresses = re.findall(r'src="([^"]*)"', page)
     assert len(addresses) >= 4 + 6 + 6  # plots, worst, best
     assert all(address.startswith("data:image/png;base64,") for address in addresses)
-    assert base64.b64decode(addresses[0].partition(",")[2]).startswith(b"\x89PNG")
+    sizes = [Image.open(io.BytesIO(base64.b64decode(a.partition(",")[2]))).size for a in addresses]
+    assert max(width for width, _ in sizes) == PICTURE_WIDTH_PX
     for number in range(1, 7):
         assert f"patient_{number:03d}, fold" in page
     for name in ("ROC", "Reliability", "Spearman", "What views gain"):

@@ -120,7 +120,7 @@ import sys, inference
 assert not {{"numpy", "cv2", "pydantic", "typer"}} & sys.modules.keys()
 from inference import load_ensemble, predict
 prediction = predict("samples/phantom_1.png")
-prediction.save_mask({str(tmp_path / "mask.png")!r})
+prediction.save_mask({str(tmp_path / "made" / "mask.png")!r})
 from utils import decode_image
 scan = decode_image(open("samples/phantom_1.png", "rb").read())
 assert (predict(scan[..., 0].copy()).mask == prediction.mask).all()
@@ -138,4 +138,4 @@ for wrong in (scan / 255, scan[0, 0], scan[:5]):
     assert "dtype is float64, not uint8" in dtype
     assert "it must be (height, width)" in shape
     assert "32 px at least" in small
-    assert (tmp_path / "mask.png").stat().st_size > 0
+    assert (tmp_path / "made" / "mask.png").stat().st_size > 0

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from inference.cli.findings_file import FindingsFile, Format, failure
+from inference.cli.findings_file import CsvLines, FindingsFile, Format, JsonLines, failure
 from inference.errors import ScanError
 
 FORMATS: tuple[Format, ...] = ("csv", "jsonl")
@@ -14,7 +14,7 @@ FORMATS: tuple[Format, ...] = ("csv", "jsonl")
 def test_rows_come_back_and_a_torn_line_does_not(tmp_path: Path, findings_format: Format) -> None:
     """Wherever the writing was cut off, all rows before are read, and none that is not whole."""
     findings = FindingsFile(tmp_path, findings_format)
-    scans = ["a.png", 'with "quotes", commas.png', "\udcff.png"]
+    scans = ["a.png", 'with "quotes", commas.png', "\udcff.png", "=HYPERLINK(1).png", "'=1.png", "'a.png"]
     findings.start()
     ends = [findings.path.stat().st_size]
     for scan in scans:
@@ -25,7 +25,7 @@ def test_rows_come_back_and_a_torn_line_does_not(tmp_path: Path, findings_format
         findings.path.write_bytes(whole[:cut])
         rows = findings.read()
         assert [row["scan"] for row in rows] == scans[: sum(end <= cut for end in ends[1:])]
-    assert [row["error"] for row in rows] == ["it is no scan"] * 3
+    assert [row["error"] for row in rows] == ["it is no scan"] * len(scans)
     findings.start(rows)
     assert findings.path.read_bytes() == whole
 
@@ -39,7 +39,16 @@ def test_of_a_scan_that_stands_twice_the_last_row_counts(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("findings_format", "content"), [("csv", "scan,dice\na.png,1\n"), ("jsonl", "{]\n"), ("jsonl", "3\n")]
+    ("findings_format", "content"),
+    [
+        ("csv", "scan,dice\na.png,1\n"),
+        ("csv", CsvLines.head + "a.png" + "," * len(CsvLines.fields) + "\n"),
+        ("csv", CsvLines.head + "a.png,1\n"),
+        ("jsonl", "{]\n"),
+        ("jsonl", "3\n"),
+        ("jsonl", '{"scan": "a"}\n'),
+        ("jsonl", JsonLines().line(failure("a", "") | {"scan": 3})),
+    ],
 )
 def test_a_file_of_something_else_is_not_resumed(
     tmp_path: Path, findings_format: Format, content: str
@@ -48,6 +57,22 @@ def test_a_file_of_something_else_is_not_resumed(
     findings.path.write_text(content)
     with pytest.raises(ScanError, match="leave out --resume"):
         findings.read()
+
+
+def test_no_name_of_a_scan_is_a_formula(tmp_path: Path) -> None:
+    findings = FindingsFile(tmp_path, "csv")
+    findings.start()
+    for name in ("=HYPERLINK(1).png", "+1.png", "-1.png", "@a.png", "\ta.png"):
+        findings.add(failure(name, ""))
+    with findings.path.open(newline="") as text:
+        assert all(row["scan"].startswith("'") for row in csv.DictReader(text))
+
+
+def test_a_row_of_very_many_lesions_comes_back(tmp_path: Path) -> None:
+    findings = FindingsFile(tmp_path, "csv")
+    findings.start()
+    findings.add(failure("a.png", "") | {"lesions": [{"id": 1}] * 20_000, "warnings": []})
+    assert [row["lesions"] for row in findings.read()] == ["20000"]
 
 
 def test_both_formats_say_the_same(tmp_path: Path) -> None:

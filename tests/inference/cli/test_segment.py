@@ -98,7 +98,9 @@ def test_resume_does_again_what_failed_changed_or_is_gone(
     out = tmp_path / "out"
     (folder / "bad.png").write_bytes(b"no picture")
     assert main(["segment", str(folder), "--out", str(out)]) == 1
-    os.utime(folder / "scan_1.png", (time.time() + 60,) * 2)
+    os.utime(folder / "scan_0.png", (time.time() + 60,) * 2)  # touched, and the same
+    write_png(folder / "scan_1.png", make_phantom(8, size=(120, 96)).grey)
+    os.utime(folder / "scan_1.png", (0, 0))  # another, and older than its mask
     (out / "scan_2_overlay.png").unlink()
     write_png(folder / "bad.png", make_phantom(9, size=(120, 96)).grey)
     passes: list[None] = []

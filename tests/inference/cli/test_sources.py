@@ -10,7 +10,7 @@ from inference.cli.sources import Source, find_sources, without_derived
 from inference.errors import ScanError
 from tests.conftest import ROOT
 
-NOTHING = io.BytesIO()
+NOTHING = io.BytesIO().read
 
 
 def names(sources: list[Source]) -> list[str]:
@@ -42,13 +42,35 @@ def test_what_belongs_to_a_scan_beside_it_is_passed_over(tmp_path: Path) -> None
     assert names(find_sources([str(tmp_path / "scan_mask.png")], NOTHING)) == ["scan_mask"]
 
 
+def test_results_hidden_files_and_folders_are_no_scans(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    (tmp_path / "folder.png").mkdir()
+    out.mkdir()
+    for name in ("a.png", "._a.png", "out/a_mask.png", "out/a_overlay.png", "out/made_by.json"):
+        (tmp_path / name).touch()
+    for argument in (str(tmp_path), f"{tmp_path}/**/*.png", f"{tmp_path}/**/*"):
+        assert names(find_sources([argument], NOTHING)) == ["a"]
+    with pytest.raises(ScanError, match="there is no PNG"):
+        find_sources([str(out)], NOTHING)
+
+
 def test_standard_input_brings_a_scan_or_a_list(folder: Path) -> None:
     path = ROOT / "samples" / "phantom_1.png"
-    (scan,) = find_sources(["-"], io.BytesIO(path.read_bytes()))
+    (scan,) = find_sources(["-"], io.BytesIO(path.read_bytes()).read)
     assert scan.name == "stdin"
     np.testing.assert_array_equal(scan.read()[..., 0], np.asarray(Image.open(path)))
     listed = "\n".join([*map(str, sorted(folder.glob("*_[01].png"))), "", str(folder / "gone.png"), ""])
-    assert names(find_sources(["-"], io.BytesIO(os.fsencode(listed)))) == ["scan_0", "scan_1", "gone"]
+    for content in (os.fsencode(listed), os.fsencode(listed.replace("\n\n", "\n").replace("\n", "\0"))):
+        assert names(find_sources(["-"], io.BytesIO(content).read)) == ["scan_0", "scan_1", "gone"]
+    (no_scan,) = find_sources(["-"], io.BytesIO(b"II*\0\0\0 of a TIFF").read)
+    assert no_scan.name == "stdin"
+
+
+def test_standard_input_is_read_for_its_argument_alone(folder: Path) -> None:
+    def closed() -> bytes:
+        raise AssertionError
+
+    assert len(find_sources([str(folder)], closed)) == 6
 
 
 @pytest.mark.parametrize(
@@ -70,4 +92,4 @@ def test_what_names_nothing_is_said(
     for name in ("a.png", "b/a.png"):
         (tmp_path / name).touch()
     with pytest.raises(ScanError, match=reason):
-        find_sources(arguments, io.BytesIO(b" \n"))
+        find_sources(arguments, io.BytesIO(b" \n").read)
