@@ -55,18 +55,17 @@ def _run(options: argparse.Namespace) -> None:
         raise ClientError(f"the label is {label.shape[:2]}, but the scan is {scan.shape[:2]} (height, width)")
     request = {"img": base64.b64encode(data).decode("ascii")}
     started = time.perf_counter()
-    mask = decode_request(_post(options.url, "predict", request)["img"])
+    valid = _valid_mask(_post(options.url, "predict", request), scan)
     elapsed = time.perf_counter() - started
-    try:
-        validate_segmentation(scan, mask)
-    except ValueError as error:
-        raise ClientError(f"the service's mask is not valid: {error}") from None
     findings = _post(options.url, "analyze", request)
+    mask = _valid_mask(findings, scan)
     _save(scan, mask, findings["lesions"], options)
     print(f"answered in {elapsed:.2f} s")
-    print(_sentence(findings))
     for warning in findings["warnings"]:
-        print(f"  warning: {warning}")
+        print(f"warning: {warning}")
+    if not np.array_equal(valid, mask):
+        print("warning: /predict and /analyze gave different masks, as where time was short for all views")
+    print(_sentence(findings))
     for lesion in findings["lesions"]:
         x, y = lesion["centroid_xy"]
         print(
@@ -75,6 +74,15 @@ def _run(options: argparse.Namespace) -> None:
         )
     if label is not None:
         print(f"Dice {dice_score(label[..., 0], mask[..., 0]):.3f}")
+
+
+def _valid_mask(answer: dict[str, Any], scan: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    mask = decode_request(answer["img"])
+    try:
+        validate_segmentation(scan, mask)
+    except ValueError as error:
+        raise ClientError(f"the service's mask is not valid: {error}") from None
+    return mask
 
 
 def _read(path: Path) -> tuple[bytes, npt.NDArray[np.uint8]]:
@@ -88,9 +96,10 @@ def _read(path: Path) -> tuple[bytes, npt.NDArray[np.uint8]]:
 
 def _sentence(findings: dict[str, Any]) -> str:
     verdict = "tumour" if findings["tumor_detected"] else "no tumour"
+    count = len(findings["lesions"])
     return (
         f"{verdict} (probability {findings['tumor_probability']:.2f}), "
-        f"{len(findings['lesions'])} lesions, {findings['tumor_fraction']:.2%} of the scan"
+        f"{count} lesion{'' if count == 1 else 's'}, {findings['tumor_fraction']:.2%} of the scan"
     )
 
 

@@ -59,6 +59,8 @@ def decode_image(data: bytes) -> Scan:
     Size and format are judged from the header, before any pixel is decoded.
     Raises `ScanError` where the bytes are no such file, cut short, or not 32 to 4096 px on each side.
     """
+    if not data:
+        raise ScanError("the scan is empty")
     try:
         image = Image.open(io.BytesIO(data), formats=FORMATS)
         _check_size(image.size)

@@ -18,6 +18,12 @@ from utils import decode_request, dice_score, validate_segmentation
 LIMIT_S = 10.0
 """How long the competition's server waits for a mask."""
 
+REFUSED = {
+    "HTTP 401": "bring its key, with --url ADDRESS/predict/KEY",
+    "HTTP 404": "no service of this kind is there, or it has no API_KEY and the address has a key",
+}
+"""Answers to the first scan after which no other is worth a try, and what to do about them."""
+
 PERCENTILES = (50, 95, 99, 100)
 TIME_OUT = "time-out"
 
@@ -59,16 +65,20 @@ def play(cases: Sequence[Case], url: str, *, limit_s: float = LIMIT_S) -> Iterat
     Raises `ServiceError` where there is nothing to connect to when the first scan is sent.
     """
     endpoint = predict_url(url)
+    shown = endpoint.partition("/predict/")[0].removesuffix("/predict") + "/predict"  # without the key
     with asyncio.Runner() as runner:  # its clock cuts a whole answer off, not one read from a socket
         client = httpx.AsyncClient(timeout=None)
         try:
             for number, case in enumerate(cases):
                 try:
-                    yield runner.run(_ask(client, endpoint, case, limit_s))
+                    answer = runner.run(_ask(client, endpoint, case, limit_s))
+                    if number == 0 and answer.error in REFUSED:
+                        raise ServiceError(f"{shown} answered {answer.error}: {REFUSED[answer.error]}")
+                    yield answer
                 except httpx.ConnectError as error:
                     if number == 0:
                         raise ServiceError(
-                            f"no service answers at {endpoint} ({error}): start one with `uv run api.py`, "
+                            f"no service answers at {shown} ({error}): start one with `uv run api.py`, "
                             "or say with --url where it is"
                         ) from None
                     yield _nothing(case, 0.0, f"no connection: {error}")
@@ -77,10 +87,11 @@ def play(cases: Sequence[Case], url: str, *, limit_s: float = LIMIT_S) -> Iterat
 
 
 def predict_url(url: str) -> str:
-    """Return the address of `/predict` of a service; raises `ServiceError` for what is no address."""
+    """Return the address of a service's `/predict`, with the key that `url` has; `ServiceError` for no address."""
     if not url.startswith(("http://", "https://")):
         raise ServiceError(f"{url} is no address: it must start with http:// or https://")
-    return url.rstrip("/").removesuffix("/predict") + "/predict"
+    base_url, _, key = f"{url.rstrip('/')}/".partition("/predict/")
+    return f"{base_url.rstrip('/')}/predict/{key}".rstrip("/")
 
 
 def latency(answers: Sequence[Answer]) -> Latency:

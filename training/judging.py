@@ -1,5 +1,6 @@
 """The commands of `python -m training` that judge folds: calibrate, evaluate, compare, paired, report."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, TypeVar
@@ -147,8 +148,13 @@ def _play(url: str, data: Path, out: Path) -> None:
         f"seconds an answer: median {times.p50:.2f}, 95 % {times.p95:.2f}, 99 % {times.p99:.2f}, "
         f"longest {times.longest:.2f}"
     )
-    console.print(f"over {LIMIT_S:g} s: {timed_out}; errors: {failed}; each scores 0")
+    console.print(f"{timed_out} not answered within {LIMIT_S:g} s, {failed} with errors: each scores 0")
+    if failed:
+        (error, count), *_ = Counter(a.error for a in answers if a.error not in ("", TIME_OUT)).most_common(1)
+        console.print(f"the commonest error, {count} times: {error}", markup=False, soft_wrap=True)
     console.print(f"every scan's score: {out}")
+    if timed_out + failed == len(answers):
+        raise typer.Exit(1)
 
 
 def _tracked(scores: Iterable[Scored], total: int, description: str = "out of fold") -> Iterator[Scored]:

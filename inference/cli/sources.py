@@ -3,7 +3,6 @@
 import glob
 import hashlib
 import os
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,13 +90,14 @@ def find_sources(arguments: Sequence[str], standard_input: Callable[[], bytes]) 
             found.setdefault(source.path.resolve(), source)
     if not found:
         raise ScanError(f"there is no PNG, JPEG, NIfTI or DICOM file in {', '.join(arguments)}")
-    counts = Counter(source.name for source in found.values())
-    twice = sorted(name for name, count in counts.items() if count > 1)
-    if twice:
-        raise ScanError(
-            f"several scans are named {twice[0]}, and so would their masks be: segment them apart, "
-            "each with an --out of its own"
-        )
+    paths: dict[str, Path] = {}
+    for source in found.values():
+        if source.name in paths:
+            raise ScanError(
+                f"{paths[source.name]} and {source.path} would both have the mask {source.name}_mask.png: "
+                "segment them apart, each with an --out of its own"
+            )
+        paths[source.name] = source.path
     return list(found.values())
 
 

@@ -99,6 +99,7 @@ def test_where_nothing_answers_the_game_ends_in_one_sentence(patients: list[Case
 def test_an_address_is_taken_with_and_without_predict() -> None:
     for url in ("https://x.y", "https://x.y/", "https://x.y/predict", "https://x.y/predict/"):
         assert predict_url(url) == "https://x.y/predict"
+    assert predict_url("https://x.y/predict/some-key/") == "https://x.y/predict/some-key"
     with pytest.raises(ServiceError, match="must start with http"):
         predict_url("x.y/predict")
 

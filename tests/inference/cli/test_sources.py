@@ -79,7 +79,7 @@ def test_standard_input_is_read_for_its_argument_alone(folder: Path) -> None:
         (["nothing.png"], "nothing.png does not exist"),
         (["*.gif"], r"no file fits \*.gif"),
         (["empty"], "there is no PNG, JPEG, NIfTI or DICOM file in empty"),
-        (["a.png", "b/a.png"], "several scans are named a, .*--out"),
+        (["a.png", "b/a.png"], r"a\.png and .*b/a\.png would both have the mask a_mask\.png: .*--out"),
         (["-"], "standard input is empty"),
     ],
 )
