@@ -87,7 +87,7 @@ def play(cases: Sequence[Case], url: str, *, limit_s: float = LIMIT_S) -> Iterat
 
 
 def predict_url(url: str) -> str:
-    """Return the address of a service's `/predict`, its key included; raises `ServiceError` for no address."""
+    """Return the address of a service's `/predict`, key included; raises `ServiceError` for no address."""
     if not url.startswith(("http://", "https://")):
         raise ServiceError(f"{url} is no address: it must start with http:// or https://")
     base_url, _, key = f"{url.rstrip('/')}/".partition("/predict/")
