@@ -4,6 +4,7 @@ import statistics
 import threading
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from benchmarks.service import RunningService, percentiles
@@ -36,9 +37,9 @@ class Soak:
 
 
 def soak(service: RunningService, bodies: Sequence[bytes], *, clients: int, seconds: float) -> Soak:
-    """Have clients send scans for a while; every body is sent once before that counts."""
-    for body in bodies:
-        service.predict(body)
+    """Have clients send scans for a while; every client sends every body once before that counts."""
+    with ThreadPoolExecutor(clients) as pool:
+        list(pool.map(service.predict, [*bodies] * clients))
     answered: list[tuple[float, float]] = []  # when, and after how many milliseconds
     memory: list[tuple[float, float]] = []
     errors: list[str] = []

@@ -100,7 +100,7 @@ def test_the_competition_is_played_against_a_running_service(
     evaluate_command(data=folders["data"], url=server.url + "/predict", out=out)
     printed = " ".join(capsys.readouterr().out.split())
     assert "it is not out of fold" in printed
-    assert "over 10 s: 0; errors: 0" in printed
+    assert "0 not answered within 10 s, 0 with errors" in printed
     with out.open() as file:
         rows = {row["scan"]: row for row in csv.DictReader(file)}
     patients = [case for case in find_cases(folders["data"]) if case.is_patient]
