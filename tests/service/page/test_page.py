@@ -24,7 +24,7 @@ from utils import decode_image
 CHROMIUM = shutil.which("chromium")
 KEY = "a-key-that-a-browser-asks-for"
 DEADLINE_MS = 1000 * ANSWER_DEADLINE_S
-PHONE_PX = 375
+PHONE_PX = 320
 
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="install Debian's chromium to run it")
 
