@@ -4,9 +4,12 @@ import hashlib
 import json
 import math
 import re
+import socket
+import statistics
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -161,6 +164,31 @@ def test_many_clients_are_served_as_fast_as_one_and_none_waits_too_long(server: 
 def surely_negative(values: list[float]) -> bool:
     """Say whether the mean of paired measurements is below zero by more than their noise explains."""
     return bool(stats.ttest_1samp(values, 0, alternative="less").pvalue < SURE)
+
+
+@pytest.mark.alone
+def test_scans_take_their_usual_time_beside_clients_that_dawdle(server: Server, phantom: Phantom) -> None:
+    service, body = as_service(server), json.dumps(request_of(phantom)).encode()
+
+    def median_s() -> float:
+        seconds = []
+        for _ in range(9):
+            started = time.perf_counter()
+            service.predict(body)
+            seconds.append(time.perf_counter() - started)
+        return statistics.median(seconds)
+
+    service.predict(body)
+    usual = median_s()
+    begun = (
+        b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 9999\r\n\r\n{",
+        b"POST /predict HTTP/1.1\r\nHost: x\r\nX-Never-Ending: ",
+    )
+    with ExitStack() as open_sockets:
+        for number in range(60):
+            dawdler = socket.create_connection(("127.0.0.1", service.port))
+            open_sockets.enter_context(dawdler).sendall(begun[number % 2])
+        assert median_s() < 1.5 * usual
 
 
 def test_all_views_are_used_where_there_is_time(four_views: Server, phantom: Phantom) -> None:
