@@ -1,4 +1,5 @@
 import hashlib
+import os
 import shutil
 import signal
 import socket
@@ -161,6 +162,25 @@ def test_a_signal_ends_a_start_without_a_traceback(tmp_path: Path, number: signa
     starting.send_signal(number)
     _, rest = starting.communicate(timeout=30)
     assert starting.returncode == 128 + number
+    assert "Traceback" not in rest
+
+
+def test_ctrl_c_while_folds_are_converted_ends_the_start_without_a_traceback(tmp_path: Path) -> None:
+    starting = subprocess.Popen(
+        [sys.executable, "api.py"],
+        cwd=ROOT,
+        env=environment(PORT=0, LOG_DIR=tmp_path, MODEL_CACHE_DIR=tmp_path / "cache"),
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert starting.stderr is not None
+    while "converting" not in starting.stderr.readline():
+        assert starting.poll() is None
+    time.sleep(3)  # until the processes that convert are at it
+    os.killpg(starting.pid, signal.SIGINT)  # as a terminal does: to all of them
+    _, rest = starting.communicate(timeout=30)
+    assert starting.returncode == 128 + signal.SIGINT
     assert "Traceback" not in rest
 
 

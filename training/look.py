@@ -27,9 +27,6 @@ LIVER_GREY = (60.0, 240.0)
 LIVER_SD = 9.0
 """A smoothed liver is that even; vessels, bowel and ribs are not."""
 
-INDEPENDENT_VOXELS = 20
-"""About how many voxels of independent noise a line through a liver of 13 cm crosses."""
-
 
 @dataclass(frozen=True)
 class Look:
@@ -67,7 +64,8 @@ class Look:
 
 
 _MEAN_OF_MAXIMUM, _SD_OF_MAXIMUM = 1.867, 0.525
-"""Of the highest of `INDEPENDENT_VOXELS` standard normal draws."""
+"""Of the highest of 20 standard normal draws: a line through a liver of 13 cm crosses about so many voxels
+of independent noise."""
 
 
 def measure_look(scans: Iterable[GreyScan]) -> Look:

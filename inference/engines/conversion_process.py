@@ -5,6 +5,7 @@ same conversion.
 """
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -52,6 +53,7 @@ def convert_apart(fold: FoldFile) -> tuple[bytes, bytes]:
 def main(path: str, folder: str, artifact: str) -> int:
     """Convert a fold into two files of a folder; returns the exit status."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a Ctrl-C is for the start to tell of, not for each fold
     try:
         _convert(read_fold(Path(path), artifact=artifact or None), Path(folder))
     except WeightsError as error:

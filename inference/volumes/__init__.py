@@ -1,4 +1,4 @@
 """From a PET volume to a scan, and from its mask back to where the volume came from.
 
-Nothing of it is imported before the first volume: NiBabel, pydicom and highdicom take their time.
+NiBabel, pydicom and highdicom, which take their time, are imported with the first volume that needs them.
 """

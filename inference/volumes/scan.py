@@ -15,11 +15,10 @@ from inference.volumes.options import VolumeOptions
 from inference.volumes.projection import Projection, project
 from inference.volumes.reading import open_volume, read_volume
 from inference.volumes.volume import Affine, SlicedVolume
+from utils import MAX_SIDE_PX, MIN_SIDE_PX
 
 if TYPE_CHECKING:
     from pydicom import Dataset
-
-MIN_SIDE_PX, MAX_SIDE_PX = 32, 4096
 
 
 @dataclass(frozen=True)

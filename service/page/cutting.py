@@ -7,6 +7,7 @@ from pydantic import BaseModel
 from inference.ensemble import DETECTION_PROBABILITY, Ensemble
 from inference.findings import Lesion, decide, find_lesions
 from inference.overlay import draw_overlay
+from inference.preparation import FloatMap, GreyScan
 from service.messages import ModelIdentity
 from service.page.kept import Kept
 from utils import encode_request
@@ -37,12 +38,19 @@ class Cut:
     overlay: str
 
 
-def cut(kept: Kept, ensemble: Ensemble, threshold: float, *, may_blank: bool = True) -> Cut:
-    """Cut what a page took along, by the pipeline's own functions; raises `ScanError` where it is broken.
+def cut(
+    kept: Kept,
+    scan: GreyScan,
+    probability_map: FloatMap,
+    ensemble: Ensemble,
+    threshold: float,
+    *,
+    may_blank: bool = True,
+) -> Cut:
+    """Cut a scan's map, both (H, W), by the pipeline's own functions; `kept` says what no threshold changes.
 
     Unless it `may_blank`, a mask is shown even of a scan that is very probably free of tumour.
     """
-    scan, probability_map = kept.open()
     mask, probability = decide(
         probability_map,
         threshold=threshold,

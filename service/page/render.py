@@ -8,6 +8,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from inference import __version__
 from inference.ensemble import Ensemble, Prediction
+from inference.preparation import to_grey
 from inference.settings import Settings
 from service.middleware import max_body_bytes
 from service.page.cutting import Cut, cut
@@ -61,17 +62,18 @@ class Pages:
     def result(self, prediction: Prediction, ensemble: Ensemble) -> str:
         """Return what is shown of a scan that has just been segmented."""
         kept = keep(prediction, ensemble.threshold)
-        height, width = prediction.probability_map.shape
+        probability_map = prediction.probability_map
+        height, width = probability_map.shape
         lowest, highest = slider_range(ensemble.threshold)
         alone = len(ensemble.folds) == 1
         return self._draw(
             "result.html",
-            **_following(cut(kept, ensemble, ensemble.threshold)),
+            **_following(cut(kept, to_grey(prediction.scan), probability_map, ensemble, ensemble.threshold)),
             scan=kept.scan,
             **self._sealed(kept),
             height=height,
             width=width,
-            heat=encode_request(draw_probabilities(prediction.probability_map)),
+            heat=encode_request(draw_probabilities(probability_map)),
             spread=None if alone else encode_request(draw_disagreement(prediction.uncertainty_map())),
             is_calibrated=ensemble.classifier is not None,
             model_threshold=ensemble.threshold,

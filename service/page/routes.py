@@ -118,7 +118,7 @@ class Page:
     def _cut(self, recut: Recut, ensemble: Ensemble) -> str:
         threshold = recut.threshold_near(ensemble.threshold)
         kept = recut.open(self.seal)
-        return self.pages.findings(cut(kept, ensemble, threshold, may_blank=not recut.unblank))
+        return self.pages.findings(cut(kept, *kept.open(), ensemble, threshold, may_blank=not recut.unblank))
 
     def _ensemble(self) -> Ensemble:
         if self.service.ensemble is None:
