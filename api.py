@@ -19,7 +19,7 @@ from inference.disagreement import draw_spread
 from inference.ensemble import Ensemble, Prediction, load_ensemble
 from inference.errors import SegmentationError
 from inference.findings import Lesion
-from inference.settings import Settings, read_settings
+from inference.settings import Settings, misspelt_settings, read_settings
 from inference.volumes.measurement import Measures, measure
 from service.dependencies import ContentDependency, ServiceDependency, VolumeDependency
 from service.interruption import Interruption
@@ -181,6 +181,8 @@ def main() -> int:
     try:
         settings = read_settings()
         configure_logging(settings)
+        for sentence in misspelt_settings():
+            logger.warning(sentence)
         listener = bind(settings)
         ensemble = load_ensemble(settings)
         app = create_app(settings, ensemble)

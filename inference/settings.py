@@ -1,9 +1,11 @@
 """Every setting of the service, read once from the environment and from `.env`."""
 
 import re
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Literal
 
+from dotenv import dotenv_values
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
@@ -17,11 +19,15 @@ Secrets = Annotated[tuple[SecretStr, ...], NoDecode]
 URL_SAFE_KEY = re.compile(r"[A-Za-z0-9._~-]{16,}")
 """What an API key is made of: it may stand in an address, and cannot be guessed."""
 
+ENV_FILE = Path(".env")
+OTHER_NAMES = ("MODEL_ARTIFACT",)
+"""Further names of settings, beside those of the fields."""
+
 
 class Settings(BaseSettings):
     """The settings, by their names in the environment; `.env.example` explains each."""
 
-    model_config = SettingsConfigDict(env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(env_file=ENV_FILE, env_ignore_empty=True, extra="ignore", frozen=True)
 
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 9051
@@ -113,6 +119,20 @@ def read_settings() -> Settings:
         raise SettingsError(
             f"the setting {name}{_shown(name, fault['input'])} cannot be used: {reason}"
         ) from None
+
+
+def misspelt_settings() -> list[str]:
+    """Return a sentence for each name in `.env` that is nearly a setting's, and so without effect.
+
+    A name that is like none is left alone: other programs may read the file too.
+    """
+    known = [name.upper() for name in Settings.model_fields] + list(OTHER_NAMES)
+    names = dotenv_values(ENV_FILE, interpolate=False) if ENV_FILE.is_file() else {}
+    return [
+        f"{ENV_FILE} has {name}, which is no setting and changes nothing: is {near[0]} meant?"
+        for name in names
+        if name.upper() not in known and (near := get_close_matches(name.upper(), known, n=1, cutoff=0.8))
+    ]
 
 
 def _shown(name: str, value: object) -> str:

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from inference.errors import SettingsError
-from inference.settings import Settings, read_settings
+from inference.settings import Settings, misspelt_settings, read_settings
 
 
 @pytest.fixture(autouse=True)
@@ -64,3 +64,16 @@ def test_a_bad_value_is_named_in_one_sentence(
 def test_the_key_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_API_KEY", "very-secret")
     assert "very-secret" not in repr(read_settings())
+
+
+def test_a_name_that_is_nearly_a_settings_is_told(empty_folder: Path) -> None:
+    assert misspelt_settings() == []
+    (empty_folder / ".env").write_text(
+        "PORT=8000\nPRED_TRESHOLD=0.4\nModel_Artifact=a/b/c:v1\nWANDB_ENTITY=team\nexport max_body_mbs=5\n"
+    )
+    sentences = misspelt_settings()
+    assert [sentence.split("is ")[-1] for sentence in sentences] == [
+        "PRED_THRESHOLD meant?",
+        "MAX_BODY_MB meant?",
+    ]
+    assert "PRED_TRESHOLD, which is no setting" in sentences[0]
