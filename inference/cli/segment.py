@@ -9,9 +9,8 @@ from typing import Annotated
 
 import typer
 from loguru import logger
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from inference.cli.console import errors, tell
+from inference.cli.console import progress_bar, tell
 from inference.cli.findings_file import Format, Row, failure
 from inference.cli.results import Results
 from inference.cli.side_by_side import BESIDE, side_by_side
@@ -85,6 +84,12 @@ def segment(
     sources = find_sources(paths, _standard_input)
     results = Results(out, findings_format=findings_format, overlays=overlays, volume_files=volume_files)
     ensemble = load_ensemble(read_settings())
+    if segment_into(results, ensemble, sources, resume=resume):
+        raise typer.Exit(1)
+
+
+def segment_into(results: Results, ensemble: Ensemble, sources: list[Source], *, resume: bool) -> int:
+    """Segment scans into a folder of results, tell of it, and return how many could not be segmented."""
     to_do = results.begin(ensemble, sources, resume=resume)
     failed = written = 0
     try:
@@ -98,8 +103,7 @@ def segment(
         raise typer.Exit(INTERRUPTED) from None
     before = f", {len(sources) - len(to_do)} were done before" if resume else ""
     tell(f"{written - failed} of {len(to_do)} scans segmented{before}: {results.findings.path}")
-    if failed:
-        raise typer.Exit(1)
+    return failed
 
 
 def segment_sources(
@@ -118,7 +122,7 @@ def segment_sources(
 
 def _rows(ensemble: Ensemble, sources: list[Source], results: Results) -> Generator[Row]:
     """Yield the row of every scan, and tell of its warnings or why it failed, beside a progress bar."""
-    with _progress() as progress, closing(segment_sources(ensemble, sources, results)) as segmented:
+    with progress_bar() as progress, closing(segment_sources(ensemble, sources, results)) as segmented:
         for source, done in progress.track(segmented, total=len(sources), description="segmenting"):
             row = _row(source, done)
             for warning in row["warnings"] or ():
@@ -148,13 +152,3 @@ def _row(source: Source, done: Future[Row]) -> Row:
 
 def _standard_input() -> bytes:
     return b"" if sys.stdin is None else sys.stdin.buffer.read()
-
-
-def _progress() -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=errors,
-    )
