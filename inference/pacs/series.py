@@ -75,11 +75,14 @@ def find_series(
 
 def _series_rows(client: DICOMwebClient, study_uid: str) -> list[Row]:
     try:
-        return search(client.search_for_series, study_uid, fields=FIELDS)
+        rows = search(client.search_for_series, study_uid, fields=FIELDS)
     except PacsError as error:
         if error.status in NOT_THERE:
             return []
         raise
+    if any(value(row, SERIES_UID) is None for row in rows):
+        raise no_dicomweb()
+    return rows
 
 
 def _nothing_found(client: DICOMwebClient, study_uid: str) -> PacsError:

@@ -108,11 +108,11 @@ def rows(out: Path) -> list[dict[str, str]]:
 
 def stored(orthanc: Orthanc, study: str) -> tuple[list[Dataset], list[Dataset]]:
     """Return the MIPs and the masks that a study has."""
-    mips, masks = (
-        [dcmread(io.BytesIO(content)) for content in orthanc.files(study, modality)]
-        for modality in ("OT", "SEG")
-    )
-    return mips, masks
+
+    def read(modality: str) -> list[Dataset]:
+        return [dcmread(io.BytesIO(content)) for content in orthanc.files(study, modality)]
+
+    return read("OT"), read("SEG")
 
 
 def test_a_series_goes_there_and_back(
