@@ -9,9 +9,8 @@ import typer
 
 from inference.cli.console import progress_bar, tell
 from inference.cli.fetched import FetchedSeries, fetched_series
-from inference.cli.findings_file import Format
 from inference.cli.results import Results
-from inference.cli.segment import segment_into
+from inference.cli.segment import FindingsFormat, Overlays, segment_into
 from inference.cli.volume_files import VolumeFiles
 from inference.ensemble import load_ensemble
 from inference.errors import PacsError
@@ -110,12 +109,8 @@ def segment(
     resume: Annotated[
         bool, typer.Option("--resume", help="Keep the findings that are in --out, and compute none again.")
     ] = False,
-    findings_format: Annotated[
-        Format, typer.Option("--format", help="Of the findings: one CSV, or JSON Lines.")
-    ] = "csv",
-    overlays: Annotated[
-        bool, typer.Option("--overlay/--no-overlay", help="Whether pictures to look at are drawn too.")
-    ] = True,
+    findings_format: FindingsFormat = "csv",
+    overlays: Overlays = True,
     suv_max: Annotated[float, typer.Option(help="The SUV that is drawn black.")] = SUV_MAX,
     user: User = None,
     ca_bundle: CaBundle = None,

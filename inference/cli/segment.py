@@ -24,6 +24,11 @@ from inference.volumes.options import VolumeOptions, parse_spacing
 
 INTERRUPTED = 130
 
+FindingsFormat = Annotated[Format, typer.Option("--format", help="Of the findings: one CSV, or JSON Lines.")]
+Overlays = Annotated[
+    bool, typer.Option("--overlay/--no-overlay", help="Whether pictures to look at are drawn too.")
+]
+
 
 def segment(
     paths: Annotated[
@@ -40,12 +45,8 @@ def segment(
     resume: Annotated[
         bool, typer.Option("--resume", help="Leave out the scans that are done in --out already.")
     ] = False,
-    findings_format: Annotated[
-        Format, typer.Option("--format", help="Of the findings: one CSV, or JSON Lines.")
-    ] = "csv",
-    overlays: Annotated[
-        bool, typer.Option("--overlay/--no-overlay", help="Whether pictures to look at are drawn too.")
-    ] = True,
+    findings_format: FindingsFormat = "csv",
+    overlays: Overlays = True,
     spacing: Annotated[
         str | None, typer.Option(help="Of a NumPy volume: mm along its three axes, such as 4,2.5,2.5.")
     ] = None,

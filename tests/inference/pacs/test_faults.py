@@ -69,6 +69,12 @@ def test_what_passes_is_tried_again(answering: Answering) -> None:
     assert (found, len(answering.requests)) == (SERIES, 3)
 
 
+def test_an_answer_that_never_ends_is_given_up(answering: Answering, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "MAX_ANSWER_S", 0)
+    with pytest.raises(PacsError, match="takes more than 0 min: it is given up"):
+        series_of_study(open_client(access(answering)), "1.2.3")
+
+
 def test_pages_are_as_large_as_the_server_likes_and_end(answering: Answering) -> None:
     images = [[{"00080018": {"vr": "UI", "Value": [f"1.2.5.{number}"]}}] for number in range(3)]
 
