@@ -3,6 +3,7 @@
 SegmentationError
 ├── ScanError       the client's scan cannot be segmented (HTTP 4xx)
 ├── ResultsError    results cannot be written (the command line's run stops)
+├── PacsError       the PACS cannot be reached, or refuses (the command line's run stops)
 ├── WeightsError    the fold weights cannot be loaded (the start stops)
 └── SettingsError   a setting has a bad value (the start stops)
 """
@@ -18,6 +19,17 @@ class ScanError(SegmentationError):
 
 class ResultsError(SegmentationError):
     """Results cannot be written; the message names their folder and says what to do."""
+
+
+class PacsError(SegmentationError):
+    """The PACS cannot be used; the message says what to do, and names no patient.
+
+    `status` is that of its answer, None where there was no answer.
+    """
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class WeightsError(SegmentationError):

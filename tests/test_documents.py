@@ -48,6 +48,10 @@ def test_every_command_that_is_named_exists_with_its_options(page: str) -> None:
             continue
         command = group.commands.get(name)
         assert command is not None, f"{page}: python -m {module} {name}"
+        if hasattr(command, "commands") and words:
+            name = f"{name} {words[0]}"
+            command = command.commands.get(words[0])
+            assert command is not None, f"{page}: python -m {module} {name}"
         known = {spelling for option in command.params for spelling in option.opts + option.secondary_opts}
         options = {word.partition("=")[0] for word in words if word.startswith("--")}
         unknown = options - known - {"--help"}

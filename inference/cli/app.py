@@ -6,6 +6,7 @@ from inference.cli.benchmark import benchmark
 from inference.cli.console import tell
 from inference.cli.export import export
 from inference.cli.info import info
+from inference.cli.pacs import pacs
 from inference.cli.segment import segment
 from inference.cli.serve import serve
 from inference.cli.weights import weights
@@ -27,6 +28,7 @@ Each command explains itself: `python -m inference segment --help`.
 )
 for command in (segment, serve, info, weights, benchmark, export):
     app.command()(command)
+app.add_typer(pacs, name="pacs")
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -1,6 +1,7 @@
 """Where the command line says things: findings to files, what people read to the terminal."""
 
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 errors = Console(stderr=True)
 """Progress, warnings and faults: standard output stays free for what other programs read."""
@@ -9,3 +10,14 @@ errors = Console(stderr=True)
 def tell(sentence: str) -> None:
     """Print a sentence to standard error as it is, in one line."""
     errors.print(sentence, markup=False, highlight=False, soft_wrap=True)
+
+
+def progress_bar() -> Progress:
+    """Return a bar on standard error that shows how many are done, and how long the rest takes."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=errors,
+    )

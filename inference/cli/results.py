@@ -81,9 +81,10 @@ class Results:
         its findings in units. Raises `ResultsError`.
         """
         lesions = prediction.lesions()
-        files = list(self.volume_files.made_of(volume, prediction.mask, self._stem(source)))
+        fingerprint = self._fingerprint(digest)
+        files = list(self.volume_files.made_of(volume, prediction.mask, self._stem(source), fingerprint))
         overlay = draw_overlay(prediction.scan, prediction.mask, lesions) if self.overlays else None
-        row = describe(source.path.name, prediction, lesions, volume, self._fingerprint(digest))
+        row = describe(source.path.name, prediction, lesions, volume, fingerprint)
         with self._writing():
             for path, content in files:
                 write_whole(path, content)
@@ -105,6 +106,10 @@ class Results:
         """Return where a scan's overlay goes."""
         return self.folder / f"{source.name}_overlay.png"
 
+    def volume_paths(self, source: Source) -> list[Path]:
+        """Return where the files go that are written of a volume, in their order."""
+        return self.volume_files.paths(self._stem(source))
+
     def _stem(self, source: Source) -> Path:
         return self.folder / source.name
 
@@ -124,7 +129,7 @@ class Results:
     def _is_done(self, source: Source, done: dict[str, str | None]) -> bool:
         """Say whether a scan's row and pictures are there, and are this scan's."""
         pictures = [self.mask_path(source), *([self.overlay_path(source)] if self.overlays else [])]
-        pictures += self.volume_files.paths(self._stem(source))
+        pictures += self.volume_paths(source)
         try:
             return (
                 source.path.name in done

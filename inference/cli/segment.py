@@ -9,9 +9,8 @@ from typing import Annotated
 
 import typer
 from loguru import logger
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from inference.cli.console import errors, tell
+from inference.cli.console import progress_bar, tell
 from inference.cli.findings_file import Format, Row, failure
 from inference.cli.results import Results
 from inference.cli.side_by_side import BESIDE, side_by_side
@@ -24,6 +23,11 @@ from inference.volumes.look import SUV_MAX
 from inference.volumes.options import VolumeOptions, parse_spacing
 
 INTERRUPTED = 130
+
+FindingsFormat = Annotated[Format, typer.Option("--format", help="Of the findings: one CSV, or JSON Lines.")]
+Overlays = Annotated[
+    bool, typer.Option("--overlay/--no-overlay", help="Whether pictures to look at are drawn too.")
+]
 
 
 def segment(
@@ -41,12 +45,8 @@ def segment(
     resume: Annotated[
         bool, typer.Option("--resume", help="Leave out the scans that are done in --out already.")
     ] = False,
-    findings_format: Annotated[
-        Format, typer.Option("--format", help="Of the findings: one CSV, or JSON Lines.")
-    ] = "csv",
-    overlays: Annotated[
-        bool, typer.Option("--overlay/--no-overlay", help="Whether pictures to look at are drawn too.")
-    ] = True,
+    findings_format: FindingsFormat = "csv",
+    overlays: Overlays = True,
     spacing: Annotated[
         str | None, typer.Option(help="Of a NumPy volume: mm along its three axes, such as 4,2.5,2.5.")
     ] = None,
@@ -85,6 +85,12 @@ def segment(
     sources = find_sources(paths, _standard_input)
     results = Results(out, findings_format=findings_format, overlays=overlays, volume_files=volume_files)
     ensemble = load_ensemble(read_settings())
+    if segment_into(results, ensemble, sources, resume=resume):
+        raise typer.Exit(1)
+
+
+def segment_into(results: Results, ensemble: Ensemble, sources: list[Source], *, resume: bool) -> int:
+    """Segment scans into a folder of results, tell of it, and return how many could not be segmented."""
     to_do = results.begin(ensemble, sources, resume=resume)
     failed = written = 0
     try:
@@ -98,8 +104,7 @@ def segment(
         raise typer.Exit(INTERRUPTED) from None
     before = f", {len(sources) - len(to_do)} were done before" if resume else ""
     tell(f"{written - failed} of {len(to_do)} scans segmented{before}: {results.findings.path}")
-    if failed:
-        raise typer.Exit(1)
+    return failed
 
 
 def segment_sources(
@@ -118,7 +123,7 @@ def segment_sources(
 
 def _rows(ensemble: Ensemble, sources: list[Source], results: Results) -> Generator[Row]:
     """Yield the row of every scan, and tell of its warnings or why it failed, beside a progress bar."""
-    with _progress() as progress, closing(segment_sources(ensemble, sources, results)) as segmented:
+    with progress_bar() as progress, closing(segment_sources(ensemble, sources, results)) as segmented:
         for source, done in progress.track(segmented, total=len(sources), description="segmenting"):
             row = _row(source, done)
             for warning in row["warnings"] or ():
@@ -148,13 +153,3 @@ def _row(source: Source, done: Future[Row]) -> Row:
 
 def _standard_input() -> bytes:
     return b"" if sys.stdin is None else sys.stdin.buffer.read()
-
-
-def _progress() -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=errors,
-    )

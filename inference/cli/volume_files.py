@@ -38,15 +38,20 @@ class VolumeFiles:
         dicom = [_named(stem, "_mip.dcm"), _named(stem, "_seg.dcm")] if self.dicom_seg else []
         return dicom + ([_named(stem, "_mask.nii.gz")] if self.nifti else [])
 
-    def made_of(self, volume: VolumeScan | None, mask: Mask, stem: Path) -> Iterator[tuple[Path, bytes]]:
-        """Yield each file and what is in it; raises `ScanError` where the scan is not such a volume's."""
+    def made_of(
+        self, volume: VolumeScan | None, mask: Mask, stem: Path, fingerprint: str | None
+    ) -> Iterator[tuple[Path, bytes]]:
+        """Yield each file and what is in it; raises `ScanError` where the scan is not such a volume's.
+
+        The same fingerprint gives DICOM files of the same UIDs.
+        """
         if (self.dicom_seg or self.nifti) and volume is None:
             raise ScanError("--dicom-seg and --nifti are for volumes, and a picture is none")
         if volume is None:
             return
         paths = iter(self.paths(stem))
         if self.dicom_seg:
-            for image in make_dicom(volume, mask):
+            for image in make_dicom(volume, mask, fingerprint):
                 buffer = io.BytesIO()
                 image.save_as(buffer, enforce_file_format=True)
                 yield next(paths), buffer.getvalue()

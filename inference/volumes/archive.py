@@ -23,7 +23,7 @@ def files_of_folder(folder: Path) -> list[Opener]:
         for path in folder.rglob("*")
         if path.is_file() and not path.is_symlink() and not path.name.startswith(".")
     )
-    _check([path.stat().st_size for path in paths])
+    _check_sizes([path.stat().st_size for path in paths])
     return [_opener(path) for path in paths]
 
 
@@ -41,21 +41,26 @@ def files_of_zip(file: BinaryIO) -> Iterator[list[Opener]]:
         raise VolumeError("unreadable", "the file is no zip archive that can be read") from None
     with archive:
         members = [member for member in archive.infolist() if not member.is_dir()]
-        _check([member.file_size for member in members])
+        _check_sizes([member.file_size for member in members])
         if any(member.flag_bits & 1 for member in members):
             raise VolumeError("unreadable", "the archive is encrypted: send it without a password")
         yield [_member_opener(archive, member) for member in members]
 
 
-def _check(sizes: list[int]) -> None:
-    if len(sizes) > MAX_FILES:
-        raise VolumeError("too_large", f"there are {len(sizes)} files, and at most {MAX_FILES} are read")
-    if max(sizes, default=0) > MAX_FILE_BYTES or sum(sizes) > MAX_UNPACKED_BYTES:
+def check_limits(files: int, total_bytes: int, largest_bytes: int) -> None:
+    """Raise `VolumeError` where a series has more files or bytes than are read."""
+    if files > MAX_FILES:
+        raise VolumeError("too_large", f"there are {files} files, and at most {MAX_FILES} are read")
+    if largest_bytes > MAX_FILE_BYTES or total_bytes > MAX_UNPACKED_BYTES:
         raise VolumeError(
             "too_large",
-            f"the files have {sum(sizes) / 1e6:.0f} MB, the largest {max(sizes) / 1e6:.0f} MB; at most "
+            f"the files have {total_bytes / 1e6:.0f} MB, the largest {largest_bytes / 1e6:.0f} MB; at most "
             f"{MAX_UNPACKED_BYTES / 1e6:.0f} MB altogether and {MAX_FILE_BYTES / 1e6:.0f} MB a file are read",
         )
+
+
+def _check_sizes(sizes: list[int]) -> None:
+    check_limits(len(sizes), sum(sizes), max(sizes, default=0))
 
 
 def _opener(path: Path) -> Opener:

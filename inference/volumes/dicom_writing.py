@@ -27,23 +27,23 @@ SERIES_NUMBERS = (9051, 9052)
 """Of the MIP and of the segmentation: high, so that they stand behind the scanner's own."""
 
 
-def make_dicom(scan: VolumeScan, mask: Mask) -> "tuple[SCImage, Segmentation]":
+def make_dicom(scan: VolumeScan, mask: Mask, seed: str | None = None) -> "tuple[SCImage, Segmentation]":
     """Return the MIP (Secondary Capture) and the mask (H, W, 3) as a Segmentation of one segment.
 
-    Both belong to the study of the series, with its patient. Raises `ScanError` where the volume
-    did not come as DICOM.
+    Both belong to the study of the series, with its patient. Their UIDs follow from the seed, which
+    tells the series and what segmented it from all others, so that an archive keeps them once; without
+    one they are random. Raises `ScanError` where the volume did not come as DICOM.
     """
     if not scan.headers:
         raise ScanError(
             "--dicom-seg needs a DICOM series: a NIfTI or NumPy file names no patient and no study"
         )
-    capture = _capture(scan)
-    return capture, _segmentation(capture, mask)
+    capture = _capture(scan, seed)
+    return capture, _segmentation(capture, mask, seed)
 
 
-def _capture(scan: VolumeScan) -> "SCImage":
+def _capture(scan: VolumeScan, seed: str | None) -> "SCImage":
     from highdicom.sc import SCImage
-    from pydicom.uid import generate_uid
 
     source = scan.headers[0]
     now = datetime.now()
@@ -55,9 +55,9 @@ def _capture(scan: VolumeScan) -> "SCImage":
         patient_orientation=PATIENT_ORIENTATION,
         pixel_spacing=scan.pixel_mm,
         study_instance_uid=source.StudyInstanceUID,
-        series_instance_uid=generate_uid(),
+        series_instance_uid=_uid(seed, "series of the MIP"),
         series_number=SERIES_NUMBERS[0],
-        sop_instance_uid=generate_uid(),
+        sop_instance_uid=_uid(seed, "MIP"),
         instance_number=1,
         series_description="PET MIP, coronal",
         content_date=now.date(),
@@ -83,11 +83,10 @@ def _capture(scan: VolumeScan) -> "SCImage":
     return capture
 
 
-def _segmentation(capture: "SCImage", mask: Mask) -> "Segmentation":
+def _segmentation(capture: "SCImage", mask: Mask, seed: str | None) -> "Segmentation":
     from highdicom import AlgorithmIdentificationSequence
     from highdicom.seg import Segmentation, SegmentDescription
     from pydicom.sr.codedict import codes
-    from pydicom.uid import generate_uid
 
     algorithm = AlgorithmIdentificationSequence(
         name=PRODUCT, version=__version__, family=codes.DCM.ArtificialIntelligence
@@ -105,9 +104,9 @@ def _segmentation(capture: "SCImage", mask: Mask) -> "Segmentation":
         pixel_array=(mask[..., 0] > 0).astype(np.uint8),
         segmentation_type="BINARY",
         segment_descriptions=[tumour],
-        series_instance_uid=generate_uid(),
+        series_instance_uid=_uid(seed, "series of the mask"),
         series_number=SERIES_NUMBERS[1],
-        sop_instance_uid=generate_uid(),
+        sop_instance_uid=_uid(seed, "mask"),
         instance_number=1,
         series_description="Tumour on the PET MIP",
         content_label="TUMOUR",
@@ -116,6 +115,12 @@ def _segmentation(capture: "SCImage", mask: Mask) -> "Segmentation":
     )
     segmentation.PatientOrientation = list(PATIENT_ORIENTATION)
     return segmentation
+
+
+def _uid(seed: str | None, role: str) -> str:
+    from pydicom.uid import generate_uid
+
+    return str(generate_uid(entropy_srcs=None if seed is None else [seed, __version__, role]))
 
 
 def _maker() -> dict[str, Any]:

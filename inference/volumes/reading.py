@@ -1,7 +1,9 @@
 """Which file is read how: the one way in for every kind of volume."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
@@ -13,6 +15,9 @@ from inference.volumes.nifti import read_nifti
 from inference.volumes.options import VolumeOptions
 from inference.volumes.volume import SlicedVolume
 
+LOOKED_AT = 32
+"""How many of a folder's files tell whether it is a series: a few of them may be anything else."""
+
 SUFFIXES = (".nii", ".nii.gz", ".npy", ".zip")
 
 
@@ -22,12 +27,23 @@ def is_volume(name: str) -> bool:
 
 
 def holds_series(folder: Path) -> bool:
-    """Say whether a folder holds DICOM files, by the first of its files."""
-    for path in sorted(folder.rglob("*")):
-        if path.is_file() and not path.name.startswith(".") and path.name.upper() != "DICOMDIR":
-            with path.open("rb") as file:
-                return file.read(132)[128:] == b"DICM"
-    return False
+    """Say whether most of a folder's first files are DICOM files; hidden ones do not count."""
+    looked_at = [_is_dicom(path) for path in islice(_files(folder), LOOKED_AT)]
+    return 2 * sum(looked_at) > len(looked_at)
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """Yield files in the order of their names, without listing more folders than it comes to."""
+    for parent, folders, names in os.walk(folder):
+        folders.sort()
+        for path in (Path(parent, name) for name in sorted(names)):
+            if path.is_file() and not path.name.startswith(".") and path.name.upper() != "DICOMDIR":
+                yield path
+
+
+def _is_dicom(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(132)[128:] == b"DICM"
 
 
 @contextmanager

@@ -38,9 +38,10 @@ def engine() -> DarkEngine:
 
 @pytest.fixture
 def ensemble(engine: DarkEngine, monkeypatch: pytest.MonkeyPatch) -> Ensemble:
-    """The ensemble that `segment` finds loaded."""
+    """The ensemble that `segment` and `pacs segment` find loaded."""
     loaded = Ensemble([FOLD], engine, tta_ops=("identity",), threshold=0.5)
-    monkeypatch.setattr("inference.cli.segment.load_ensemble", lambda _: loaded)
+    for command in ("pacs", "segment"):
+        monkeypatch.setattr(f"inference.cli.{command}.load_ensemble", lambda _: loaded)
     return loaded
 
 

@@ -8,6 +8,7 @@ from PIL import Image
 
 from inference.cli.sources import Source, find_sources, without_derived
 from inference.errors import ScanError
+from inference.volumes.reading import LOOKED_AT
 from tests.conftest import ROOT
 
 NOTHING = io.BytesIO().read
@@ -93,3 +94,27 @@ def test_what_names_nothing_is_said(
         (tmp_path / name).touch()
     with pytest.raises(ScanError, match=reason):
         find_sources(arguments, io.BytesIO(b" \n").read)
+
+
+def test_a_few_other_files_make_a_series_no_folder_of_scans(tmp_path: Path) -> None:
+    """Nor one DICOM file a series of pictures, and what comes after the first files is not looked at."""
+    image = bytes(128) + b"DICM"
+    for folder, files in (
+        ("series", {".DS_Store": b"", "DICOMDIR": image, "A README": b"", "a.dcm": image, "sub/b": image}),
+        ("pictures", {"a.dcm": image, "b.png": b"", "c.png": b""}),
+        ("notes", {"b.txt": b""}),
+    ):
+        for name, content in files.items():
+            (tmp_path / folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / folder / name).write_bytes(content)
+    assert [source.path for source in find_sources([str(tmp_path / "series")], NOTHING)] == [
+        tmp_path / "series"
+    ]
+    assert names(find_sources([str(tmp_path / "pictures")], NOTHING)) == ["b", "c"]
+    with pytest.raises(ScanError, match="there is no PNG"):
+        find_sources([str(tmp_path / "notes")], NOTHING)
+    for number in range(LOOKED_AT):
+        (tmp_path / "pictures" / f"aa_{number:02d}").write_bytes(image)
+    for number in range(50):
+        (tmp_path / "pictures" / f"z_{number:02d}.png").touch()
+    assert names(find_sources([str(tmp_path / "pictures")], NOTHING)) == ["pictures"]
