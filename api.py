@@ -18,9 +18,8 @@ from inference import __version__
 from inference.disagreement import draw_spread
 from inference.ensemble import Ensemble, Prediction, load_ensemble
 from inference.errors import SegmentationError
-from inference.findings import Lesion
+from inference.scan_findings import describe
 from inference.settings import Settings, misspelt_settings, read_settings
-from inference.volumes.measurement import Measures, measure
 from service.dependencies import ContentDependency, ServiceDependency, VolumeDependency
 from service.interruption import Interruption
 from service.listener import bind
@@ -132,37 +131,23 @@ async def analyze(
 ) -> AnalyzeResponse:
     """Answer the mask of a scan, its lesions, how probable tumour is at all, and how far the folds agree.
 
-    A form's `file` may be a PET volume too: `.nii`, `.nii.gz`, `.npy`, or a DICOM series as `.zip`. The mask
-    is that of its projection, and `measures` says what was found in mm, mm² and SUV.
+    A form's `file` may be a PET volume too: `.nii`, `.nii.gz`, `.npy`, or a DICOM series as `.zip` or as
+    several files, one a slice. The mask is that of its projection, and `measures` says what was found in
+    mm, mm² and SUV.
     """
     segmented = await service.segment(content, request)
     prediction = segmented.prediction
-    lesions = await anyio.to_thread.run_sync(prediction.lesions)
-    measures = await anyio.to_thread.run_sync(_measure, segmented, lesions)
-    disagreement = await anyio.to_thread.run_sync(prediction.disagreement)
+    found = await anyio.to_thread.run_sync(describe, prediction, segmented.volume)
     uncertainty_map = await anyio.to_thread.run_sync(_draw_uncertainty, prediction) if uncertainty else None
     _note(segmented, request, response)
     assert service.ensemble is not None
     return AnalyzeResponse(
+        **dict(found),
         img=segmented.encoded,
-        tumor_detected=prediction.tumor_detected,
-        tumor_probability=round(prediction.tumor_probability, 4),
-        tumor_area_px=prediction.tumor_area_px,
-        tumor_fraction=prediction.tumor_area_px / prediction.mask[..., 0].size,
-        lesions=lesions,
-        measures=measures,
-        disagreement=None if disagreement is None else round(disagreement, 4),
         uncertainty_map=uncertainty_map,
-        warnings=list(prediction.warnings),
-        views=list(prediction.views),
         model=ModelIdentity.model_validate(service.ensemble.identity()),
         timings_ms={stage: round(1000 * seconds, 1) for stage, seconds in segmented.stages_s.items()},
     )
-
-
-def _measure(segmented: Segmented, lesions: list[Lesion]) -> Measures | None:
-    volume = segmented.volume
-    return None if volume is None else measure(volume, segmented.prediction.mask, lesions)
 
 
 def _draw_uncertainty(prediction: Prediction) -> str:

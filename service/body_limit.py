@@ -12,13 +12,13 @@ DRAINED_AT_MOST = 8
 HELD_AT_MOST = 16
 """How many limits' worth all bodies together may take up at a time; of volumes' limits, two."""
 
-VOLUME_ROUTE = "/analyze"
+VOLUME_ROUTES = ("/analyze", "/ui/segment")
 
 
 class BodyLimit:
     """ASGI middleware: a body of more than `max_bytes` gets a 413 problem.
 
-    A form for `/analyze` may hold a volume, and be as large as `max_volume_bytes`.
+    A form for one of the `VOLUME_ROUTES` may hold a volume, and be as large as `max_volume_bytes`.
 
     Bodies that are small enough, but more of them at a time than the memory should hold, get a 503.
 
@@ -86,8 +86,8 @@ def too_large(max_bytes: int) -> Refusal:
 
 
 def _may_hold_volume(scope: Scope) -> bool:
-    """Say whether a request is a form for the route that takes volumes."""
-    if scope["path"].rstrip("/") != VOLUME_ROUTE:
+    """Say whether a request is a form for a route that takes volumes."""
+    if scope["path"].rstrip("/") not in VOLUME_ROUTES:
         return False
     return any(
         name == b"content-type" and value.lower().startswith(b"multipart/form-data")

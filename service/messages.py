@@ -4,8 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from inference.findings import Lesion
-from inference.volumes.measurement import Measures
+from inference.scan_findings import ScanFindings
 
 BLANK_SCAN = (
     "iVBORw0KGgoAAAANSUhEUgAAACAAAAAgAQAAAABbAUdZAAAAEUlEQVR42mP8z8DAwMQwaAkAswEBP25AfJYAAAAASUVORK5CYII="
@@ -46,7 +45,7 @@ class ModelIdentity(BaseModel):
     ]
 
 
-class AnalyzeResponse(BaseModel):
+class AnalyzeResponse(ScanFindings, TumorPredictResponseDto):
     """Mask, classification and lesions of a scan; places and areas are in pixels of the scan."""
 
     img: Annotated[
@@ -57,28 +56,6 @@ class AnalyzeResponse(BaseModel):
             "free of tumour"
         ),
     ]
-    tumor_detected: Annotated[bool, Field(description="Whether tumor_probability is at least one half")]
-    tumor_probability: Annotated[
-        float, Field(ge=0, le=1, description="Probability of tumour anywhere in the scan")
-    ]
-    tumor_area_px: int
-    tumor_fraction: Annotated[
-        float, Field(ge=0, le=1, description="Share of the scan's pixels that are tumour")
-    ]
-    lesions: Annotated[list[Lesion], Field(description="The mask's connected regions, the largest first")]
-    measures: Annotated[
-        Measures | None,
-        Field(description="Of a volume: what was found in mm, mm² and SUV. Null for a picture"),
-    ] = None
-    disagreement: Annotated[
-        float | None,
-        Field(
-            ge=0,
-            le=1,
-            description="One less the mean Dice between the masks that the folds would give alone, over all "
-            "pairs of folds: 0 is full agreement, 1 is none. Null where a single fold answers",
-        ),
-    ]
     uncertainty_map: Annotated[
         str | None,
         Field(
@@ -86,16 +63,6 @@ class AnalyzeResponse(BaseModel):
             "deviation of the folds' probabilities at each pixel; 0 is none, 255 the most possible, one half"
         ),
     ] = None
-    warnings: Annotated[
-        list[str],
-        Field(
-            description="What is unusual about the scan, in sentences: a black background (its greys were "
-            "inverted), or a look that is not a MIP-PET's. Empty for an ordinary scan"
-        ),
-    ]
-    views: Annotated[
-        list[str], Field(description="The views that the mask is the mean of: fewer where time was short")
-    ]
     model: ModelIdentity
     timings_ms: dict[str, float]
 

@@ -1,8 +1,9 @@
 """How a scan comes: as JSON with `img`, as a form with `file`, or as a picture and nothing else.
 
-A form's file may be a volume, where the route takes them.
+A form's file may be a volume, where the route takes them, and its files the slices of a DICOM series.
 """
 
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -14,7 +15,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 
 from inference.volumes.options import VolumeOptions
 from inference.volumes.reading import is_volume
-from inference.volumes.scan import VolumeScan, scan_of_file
+from inference.volumes.scan import VolumeScan, scan_of_file, scan_of_series
 from service.body_limit import too_large
 from service.messages import TumorPredictRequestDto
 from service.problems import Refusal
@@ -24,6 +25,9 @@ FORM = "multipart/form-data"
 PICTURES = ("image/png", "image/jpeg", "image/jpg", "application/octet-stream")
 READ_AS_JSON = ("", "application/x-www-form-urlencoded")
 """`curl -d` names a form that it does not send, and many a client names nothing."""
+
+MOST_SLICES = 2000
+"""So many files a form may have. A part takes a kilobyte of memory, however small it is."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,21 @@ class VolumeContent:
             return scan_of_file(self.file, self.ending, self.options)
 
 
-Content = ScanContent | VolumeContent
+@dataclass(frozen=True)
+class SeriesContent:
+    """A request's DICOM series as it came: files in memory, in no order."""
+
+    files: list[UploadFile]
+    options: VolumeOptions
+
+    def decode(self) -> VolumeScan:
+        """Read and project the series; raises `ScanError`."""
+        with ExitStack() as opened:
+            files = [(opened.enter_context(file.file), file.size or 0) for file in self.files]
+            return scan_of_series(files, self.options)
+
+
+Content = ScanContent | VolumeContent | SeriesContent
 
 
 async def read_volume_content(
@@ -67,11 +85,15 @@ async def read_volume_content(
 ) -> Content:
     """Read a request's body as `read_content` does, or as a volume where a form's file is named as one.
 
+    Several files are the slices of a DICOM series, whatever their names.
     Raises `Refusal` with 413 where a file that is no volume is larger than `max_bytes`.
     """
     if media_type(request) != FORM:
         return await read_content(request, max_bytes)
-    file = await _read_file(request, max_volume_bytes)
+    files = await _read_files(request, max_volume_bytes, most=MOST_SLICES)
+    if len(files) > 1:
+        return SeriesContent(files, options)
+    (file,) = files
     name = (file.filename or "").lower()
     if is_volume(name):
         ending = ".nii.gz" if name.endswith(".nii.gz") else name[name.rfind(".") :]
@@ -85,7 +107,7 @@ async def read_content(request: Request, max_bytes: int) -> ScanContent:
     """Read a request's body as what its content type says; raises `Refusal` with 415 for any other type."""
     kind = media_type(request)
     if kind == FORM:
-        file = await _read_file(request, max_bytes)
+        (file,) = await _read_files(request, max_bytes, most=1)
         return ScanContent(await _read_and_close(file), is_picture=True)
     if kind in PICTURES:
         return ScanContent(await request.body(), is_picture=True)
@@ -111,16 +133,16 @@ async def _read_and_close(file: UploadFile) -> bytes:
         await file.close()
 
 
-async def _read_file(request: Request, max_bytes: int) -> UploadFile:
-    """Return a form's file, in memory."""
-    parser = MultiPartParser(request.headers, request.stream(), max_files=1, max_fields=1)
+async def _read_files(request: Request, max_bytes: int, *, most: int) -> list[UploadFile]:
+    """Return the files of a form, one at least, in memory."""
+    parser = MultiPartParser(request.headers, request.stream(), max_files=most, max_fields=1)
     parser.spool_max_size = max_bytes  # no scan is ever left on a disk, not even for a moment
     try:
         form = await parser.parse()
     except MultiPartException as error:
         raise Refusal(400, f"the form cannot be read: {error.message}", "bad_request") from None
-    file = form.get("file")
-    if not isinstance(file, UploadFile):
+    files = [part for name, part in form.multi_items() if name == "file" and isinstance(part, UploadFile)]
+    if not files:
         await form.close()
         raise Refusal(422, "the form has no file named 'file'", "unusable_scan")
-    return file
+    return files

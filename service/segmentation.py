@@ -53,7 +53,11 @@ class Segmented:
         )
 
 
-async def encode_mask(prediction: Prediction) -> str:
+Encode = Callable[[Prediction, VolumeScan | None], Awaitable[str]]
+"""How a route makes an answer of a prediction, and of the volume that its scan was made of."""
+
+
+async def encode_mask(prediction: Prediction, _: VolumeScan | None) -> str:
     """Return the mask as base64 PNG."""
     return await run_sync(encode_request, prediction.mask)
 
@@ -112,7 +116,7 @@ class Service:
         self,
         content: Content,
         request: Request,
-        encode: Callable[[Prediction], Awaitable[str]] = encode_mask,
+        encode: Encode = encode_mask,
     ) -> Segmented:
         """Decode a scan, run the ensemble on it and encode what it found, in the order of arrival.
 
@@ -134,7 +138,7 @@ class Service:
                 prediction = await self._predict(scan, deadline)
                 stages_s |= {stage: ms / 1000 for stage, ms in prediction.timings_ms.items()}
                 with _timed(stages_s, "encode"):
-                    encoded = await encode(prediction)
+                    encoded = await encode(prediction, volume)
                 self.admission.answered(began)
             finally:
                 self.turns.release()

@@ -5,15 +5,13 @@ import io
 import json
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from inference.ensemble import Prediction
 from inference.errors import ScanError
-from inference.findings import Lesion
-from inference.volumes.measurement import MEASURED, measure
-from inference.volumes.scan import VolumeScan
+from inference.scan_findings import ScanFindings
+from inference.volumes.measurement import MEASURED
 from inference.whole_files import write_whole
 
 ENCODING = ("utf-8", "surrogateescape")
@@ -40,37 +38,18 @@ FORMULA = re.compile(r"'*[=+\-@\t\r]")
 """How a text begins that a spreadsheet would compute, and one that has been kept from that."""
 
 
-def describe(
-    scan: str,
-    prediction: Prediction,
-    lesions: Sequence[Lesion],
-    volume: VolumeScan | None = None,
-    fingerprint: str | None = None,
-) -> Row:
-    """Return what was found on a scan, of a volume's in units too; lesions are as `/analyze` answers them.
+def success(scan: str, findings: ScanFindings, fingerprint: str | None = None) -> Row:
+    """Return what was found on a scan; the units of a volume's lesions stand with the lesions.
 
     The fingerprint tells the scan's content, and what segmented it, from all others.
     """
-    disagreement = prediction.disagreement()
-    rows = [lesion.model_dump(mode="json") for lesion in lesions]
-    measured: Row = dict.fromkeys(MEASURED)
-    if volume is not None:
-        measures = measure(volume, prediction.mask, lesions)
-        measured = measures.model_dump(mode="json", include=set(MEASURED))
-        rows = [row | unit.model_dump(mode="json") for row, unit in zip(rows, measures.lesions, strict=True)]
-    return {
-        "scan": scan,
-        "tumor_detected": prediction.tumor_detected,
-        "tumor_probability": round(prediction.tumor_probability, 4),
-        "tumor_area_px": prediction.tumor_area_px,
-        "tumor_fraction": round(prediction.tumor_area_px / prediction.mask[..., 0].size, 6),
-        "lesions": rows,
-        **measured,
-        "disagreement": None if disagreement is None else round(disagreement, 4),
-        "warnings": list(prediction.warnings),
-        "fingerprint": fingerprint,
-        "error": None,
-    }
+    found = findings.model_dump(mode="json")
+    measures = found["measures"] or {}
+    units = measures.get("lesions", [{}] * len(found["lesions"]))
+    row = found | measures
+    row |= {"scan": scan, "tumor_fraction": round(findings.tumor_fraction, 6), "fingerprint": fingerprint}
+    row |= {"lesions": [lesion | unit for lesion, unit in zip(found["lesions"], units, strict=True)]}
+    return {name: row.get(name) for name in COLUMNS}
 
 
 def failure(scan: str, reason: str) -> Row:

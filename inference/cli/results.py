@@ -9,13 +9,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from inference.cli.findings_file import FindingsFile, Format, Row, describe
+from inference.cli.findings_file import FindingsFile, Format, Row, success
 from inference.cli.readers import result_name
 from inference.cli.sources import MADE_BY, Source
 from inference.cli.volume_files import VolumeFiles
 from inference.ensemble import Ensemble, Prediction
 from inference.errors import ResultsError, ScanError
 from inference.overlay import draw_overlay
+from inference.scan_findings import describe
 from inference.volumes.scan import VolumeScan
 from inference.whole_files import write_png, write_whole
 
@@ -80,11 +81,11 @@ class Results:
         `digest` is of the content that was read. Of a volume, also the files that were asked for, and
         its findings in units. Raises `ResultsError`.
         """
-        lesions = prediction.lesions()
+        found = describe(prediction, volume)
         fingerprint = self._fingerprint(digest)
         files = list(self.volume_files.made_of(volume, prediction.mask, self._stem(source), fingerprint))
-        overlay = draw_overlay(prediction.scan, prediction.mask, lesions) if self.overlays else None
-        row = describe(source.path.name, prediction, lesions, volume, fingerprint)
+        overlay = draw_overlay(prediction.scan, prediction.mask, found.lesions) if self.overlays else None
+        row = success(source.path.name, found, fingerprint)
         with self._writing():
             for path, content in files:
                 write_whole(path, content)

@@ -1,6 +1,5 @@
 """What is written of a volume beside mask and overlay: DICOM and NIfTI."""
 
-import io
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import Any
 
 from inference.errors import ScanError
 from inference.findings import Mask
-from inference.volumes.dicom_writing import make_dicom
+from inference.volumes.dicom_writing import make_dicom, to_bytes
 from inference.volumes.nifti_writing import mask_file
 from inference.volumes.options import VolumeOptions
 from inference.volumes.scan import VolumeScan
@@ -52,11 +51,9 @@ class VolumeFiles:
         paths = iter(self.paths(stem))
         if self.dicom_seg:
             for image in make_dicom(volume, mask, fingerprint):
-                buffer = io.BytesIO()
-                image.save_as(buffer, enforce_file_format=True)
-                yield next(paths), buffer.getvalue()
+                yield next(paths), to_bytes(image)
         if self.nifti:
-            yield next(paths), mask_file(volume, mask)
+            yield next(paths), mask_file(volume.projected, mask)
 
 
 def _named(stem: Path, kind: str) -> Path:

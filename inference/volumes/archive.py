@@ -1,8 +1,8 @@
-"""The files of a DICOM series, in a folder or in a zip file, one at a time and never unpacked to a disk."""
+"""The files of a DICOM series, in a folder, a zip file or in memory: one at a time, and never on a disk."""
 
 import zipfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -13,7 +13,7 @@ MAX_FILE_BYTES = 64_000_000
 MAX_UNPACKED_BYTES = 1_500_000_000
 """Of all files together; a series of 400 x 400 x 600 voxels has 192 MB."""
 
-Opener = Callable[[], BinaryIO]
+Opener = Callable[[], AbstractContextManager[BinaryIO]]
 
 
 def files_of_folder(folder: Path) -> list[Opener]:
@@ -47,6 +47,12 @@ def files_of_zip(file: BinaryIO) -> Iterator[list[Opener]]:
         yield [_member_opener(archive, member) for member in members]
 
 
+def files_in_memory(files: Sequence[tuple[BinaryIO, int]]) -> list[Opener]:
+    """Return what opens each of some files, given with their sizes, from its beginning."""
+    _check_sizes([size for _, size in files])
+    return [_rewinder(file) for file, _ in files]
+
+
 def check_limits(files: int, total_bytes: int, largest_bytes: int) -> None:
     """Raise `VolumeError` where a series has more files or bytes than are read."""
     if files > MAX_FILES:
@@ -65,6 +71,15 @@ def _check_sizes(sizes: list[int]) -> None:
 
 def _opener(path: Path) -> Opener:
     return lambda: path.open("rb")
+
+
+def _rewinder(file: BinaryIO) -> Opener:
+    @contextmanager
+    def rewound() -> Iterator[BinaryIO]:
+        file.seek(0)
+        yield file
+
+    return rewound
 
 
 def _member_opener(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Opener:

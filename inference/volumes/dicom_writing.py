@@ -4,6 +4,7 @@ A mask lies on a projection, in which no pixel has one place in the patient. So 
 segmentation of the MIP, and the MIP names the images of the series that it was made of.
 """
 
+import io
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -38,11 +39,12 @@ def make_dicom(scan: VolumeScan, mask: Mask, seed: str | None = None) -> "tuple[
         raise ScanError(
             "--dicom-seg needs a DICOM series: a NIfTI or NumPy file names no patient and no study"
         )
-    capture = _capture(scan, seed)
-    return capture, _segmentation(capture, mask, seed)
+    capture = make_capture(scan, seed)
+    return capture, make_segmentation(capture, mask, seed)
 
 
-def _capture(scan: VolumeScan, seed: str | None) -> "SCImage":
+def make_capture(scan: VolumeScan, seed: str | None = None) -> "SCImage":
+    """Return the MIP of a DICOM series as a Secondary Capture of its study."""
     from highdicom.sc import SCImage
 
     source = scan.headers[0]
@@ -83,7 +85,8 @@ def _capture(scan: VolumeScan, seed: str | None) -> "SCImage":
     return capture
 
 
-def _segmentation(capture: "SCImage", mask: Mask, seed: str | None) -> "Segmentation":
+def make_segmentation(capture: "Dataset", mask: Mask, seed: str | None = None) -> "Segmentation":
+    """Return a mask (H, W, 3) as the Segmentation of a capture, whose pixels need not be there."""
     from highdicom import AlgorithmIdentificationSequence
     from highdicom.seg import Segmentation, SegmentDescription
     from pydicom.sr.codedict import codes
@@ -115,6 +118,13 @@ def _segmentation(capture: "SCImage", mask: Mask, seed: str | None) -> "Segmenta
     )
     segmentation.PatientOrientation = list(PATIENT_ORIENTATION)
     return segmentation
+
+
+def to_bytes(image: "Dataset") -> bytes:
+    """Return an image as the content of its file."""
+    buffer = io.BytesIO()
+    image.save_as(buffer, enforce_file_format=True)
+    return buffer.getvalue()
 
 
 def _uid(seed: str | None, role: str) -> str:

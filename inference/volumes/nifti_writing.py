@@ -6,20 +6,21 @@ import numpy as np
 
 from inference.errors import ScanError
 from inference.findings import Mask
-from inference.volumes.scan import VolumeScan
+from inference.volumes.scan import Projected
 
 
-def mask_file(scan: VolumeScan, mask: Mask) -> bytes:
-    """Return a mask (H, W, 3) as the content of a `.nii.gz` file: uint8 (W, H, 1), 1 being tumour.
+def mask_file(projected: Projected, mask: Mask) -> bytes:
+    """Return the mask (H, W, 3) of a volume's scan as the content of a `.nii.gz` file.
 
-    Its affine leads from (column, row, 0) to RAS+ mm: a single coronal slice, in the middle of the
-    body's depth and as thick as the volume. Raises `ScanError` where the spacing is unknown.
+    That holds uint8 (W, H, 1), 1 being tumour. Its affine leads from (column, row, 0) to RAS+ mm: a
+    single coronal slice, in the middle of the body's depth and as thick as the volume. Raises
+    `ScanError` where the spacing is unknown.
     """
     from nibabel.nifti1 import Nifti1Image
 
-    if scan.pixel_mm is None:
+    if projected.pixel_mm is None:
         raise ScanError("--nifti needs the size of a voxel, which the file does not say: give --spacing")
     tumour = (mask[..., 0] > 0).astype(np.uint8).T[..., None]  # (W, H, 1)
-    image = Nifti1Image(tumour, scan.affine)
+    image = Nifti1Image(tumour, projected.affine)
     image.header.set_xyzt_units("mm")
     return gzip.compress(image.to_bytes(), mtime=0)

@@ -1,5 +1,6 @@
 """A projection as an ordinary scan, and the scan's mask back on the projection."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -9,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from inference.preparation import FloatMap, GreyScan
+from inference.volumes.archive import files_in_memory
+from inference.volumes.dicom_series import read_series
 from inference.volumes.faults import VolumeError
 from inference.volumes.look import PIXEL_MM
 from inference.volumes.options import VolumeOptions
@@ -19,6 +22,19 @@ from utils import MAX_SIDE_PX, MIN_SIDE_PX
 
 if TYPE_CHECKING:
     from pydicom import Dataset
+
+
+@dataclass(frozen=True)
+class Projected:
+    """What masks of a volume's scan are measured and placed by, whatever they mark.
+
+    `suv` (h, w) are the projection's own values, before they were resampled to the scan's pixels.
+    `pixel_mm` and `affine` are `VolumeScan`'s.
+    """
+
+    suv: FloatMap
+    pixel_mm: tuple[float, float] | None
+    affine: Affine
 
 
 @dataclass(frozen=True)
@@ -37,6 +53,11 @@ class VolumeScan:
     suv_max: float
     headers: "tuple[Dataset, ...]" = field(default=(), repr=False)
 
+    @property
+    def projected(self) -> Projected:
+        """Return what masks of the scan are measured and placed by."""
+        return Projected(self.projection.suv, self.pixel_mm, self.affine)
+
 
 def scan_of_path(path: Path, options: VolumeOptions | None = None) -> VolumeScan:
     """Read a volume's file, or a folder of DICOM files, and project it; raises `VolumeError`."""
@@ -50,6 +71,11 @@ def scan_of_file(file: BinaryIO, name: str, options: VolumeOptions | None = None
     chosen = options or VolumeOptions()
     with read_volume(file, name, chosen) as volume:
         return scan_of_volume(volume, chosen)
+
+
+def scan_of_series(files: Sequence[tuple[BinaryIO, int]], options: VolumeOptions | None = None) -> VolumeScan:
+    """Read a DICOM series out of open files, given with their sizes, and project it; raises `VolumeError`."""
+    return scan_of_volume(read_series(files_in_memory(files)), options or VolumeOptions())
 
 
 def scan_of_volume(volume: SlicedVolume, options: VolumeOptions) -> VolumeScan:
@@ -97,9 +123,9 @@ def resample(image: FloatMap, size: tuple[int, int]) -> FloatMap:
     return image
 
 
-def on_projection(mask: npt.NDArray[np.generic], projection: Projection) -> npt.NDArray[np.int32]:
-    """Return a scan's mask or labels (H, W) on the projection's own pixels, by the nearest."""
-    height, width = projection.suv.shape
+def on_projection(mask: npt.NDArray[np.generic], size: tuple[int, int]) -> npt.NDArray[np.int32]:
+    """Return a scan's mask or labels (H, W) on a projection's own pixels (h, w), by the nearest."""
+    height, width = size
     nearest = cv2.resize(mask.astype(np.int32), (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
     return np.asarray(nearest)
 

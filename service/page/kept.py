@@ -1,20 +1,27 @@
 """What a page takes along to be cut again, so that the service keeps nothing of a scan.
 
 Values of a map below every threshold that can be chosen never change a mask, a lesion or the
-classifier's features: they are left out, and a map of megabytes packs to some ten kilobytes.
+classifier's features, nor do the SUVs of a volume there: they are left out, and a map of megabytes
+packs to some ten kilobytes.
 """
 
 import base64
 import binascii
 import zlib
+from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
-from pydantic import BaseModel
+import numpy.typing as npt
+from pydantic import BaseModel, Field
 
-from inference.ensemble import Prediction
 from inference.errors import ScanError
 from inference.findings import REGION_LEVEL
 from inference.preparation import FloatMap, GreyScan, to_grey
+from inference.scan_findings import Evidence
+from inference.volumes.measurement import measured_pixels
+from inference.volumes.scan import Projected
+from inference.volumes.volume import MAX_SIDE
 from utils import decode_request, encode_request
 
 LOWEST_THRESHOLD = 0.01
@@ -25,6 +32,35 @@ UNREADABLE = (
     "drop the scan once more"
 )
 
+Side = Annotated[int, Field(ge=1, le=MAX_SIDE)]
+Line = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class Uncut:
+    """A segmented scan (H, W), to be cut at any threshold.
+
+    `capture` is the head of its DICOM file, where it was made of a series.
+    """
+
+    scan: GreyScan
+    evidence: Evidence
+    capture: bytes | None = None
+
+
+class KeptVolume(BaseModel):
+    """As text, what masks of a volume's scan are measured and placed by."""
+
+    size: tuple[Side, Side]
+    suv: str
+    pixel_mm: tuple[float, float] | None
+    affine: tuple[Line, Line, Line, Line]
+    capture: str | None
+
+    def open(self) -> Projected:
+        """Return it as it was kept; raises `ScanError` where it is none of a projection's."""
+        return Projected(_unpack_map(self.suv, self.size), self.pixel_mm, np.array(self.affine))
+
 
 class Kept(BaseModel):
     """A segmented scan as text, and what was said of it that no threshold changes."""
@@ -34,45 +70,83 @@ class Kept(BaseModel):
     views: list[str]
     disagreement: float | None
     warnings: list[str]
+    volume: KeptVolume | None = None
 
-    def open(self) -> tuple[GreyScan, FloatMap]:
-        """Return the grey scan (H, W) uint8 and its map (H, W) float32 in 0..1.
-
-        Raises `ScanError` where this is no scan and map of one size.
-        """
+    def open(self) -> Uncut:
+        """Return what was kept; raises `ScanError` where scan and map are not of one size."""
         scan = to_grey(decode_request(self.scan))
-        return scan, _unpack(self.probabilities, (scan.shape[0], scan.shape[1]))
+        probability_map = _unpack_map(self.probabilities, (scan.shape[0], scan.shape[1]))
+        if not (probability_map <= 1).all():
+            raise ScanError(UNREADABLE)
+        evidence = Evidence(
+            probability_map,
+            tuple(self.views),
+            self.disagreement,
+            tuple(self.warnings),
+            None if self.volume is None else self.volume.open(),
+        )
+        packed = None if self.volume is None else self.volume.capture
+        return Uncut(scan, evidence, None if packed is None else _unpack(packed))
 
 
-def keep(prediction: Prediction, threshold: float) -> Kept:
-    """Return what a page needs to cut a prediction again at `LOWEST_THRESHOLD`, at `threshold`, or above."""
-    disagreement = prediction.disagreement()
+def keep(uncut: Uncut, threshold: float) -> Kept:
+    """Return what a page needs to cut a scan again at `LOWEST_THRESHOLD`, at `threshold`, or above."""
+    evidence = uncut.evidence
+    probability_map = evidence.probability_map
+    can_be_tumour = probability_map >= min(threshold, LOWEST_THRESHOLD)
+    # the highest is kept in any case: without a classifier it is the probability of tumour
+    counts = can_be_tumour | (probability_map == probability_map.max())
     return Kept(
-        scan=encode_request(to_grey(prediction.scan)),
-        probabilities=_pack(prediction.probability_map, min(threshold, LOWEST_THRESHOLD)),
-        views=list(prediction.views),
-        disagreement=None if disagreement is None else round(disagreement, 4),
-        warnings=list(prediction.warnings),
+        scan=encode_request(uncut.scan),
+        probabilities=_pack_map(probability_map, counts),
+        views=list(evidence.views),
+        disagreement=evidence.disagreement,
+        warnings=list(evidence.warnings),
+        volume=_keep_volume(evidence.projected, can_be_tumour, uncut.capture),
     )
 
 
-def _pack(probability_map: FloatMap, lowest: float) -> str:
-    # the highest is kept in any case: without a classifier it is the probability of tumour
-    counts = (probability_map >= lowest) | (probability_map == probability_map.max())
-    kept = np.where(counts, probability_map, np.float32(0))
-    return base64.b64encode(zlib.compress(kept.tobytes(), 1)).decode("ascii")
+def _keep_volume(
+    projected: Projected | None, can_be_tumour: npt.NDArray[np.bool_], capture: bytes | None
+) -> KeptVolume | None:
+    if projected is None:
+        return None
+    size = (projected.suv.shape[0], projected.suv.shape[1])
+    return KeptVolume(
+        size=size,
+        suv=_pack_map(projected.suv, measured_pixels(can_be_tumour, size)),
+        pixel_mm=projected.pixel_mm,
+        affine=projected.affine.tolist(),
+        capture=None if capture is None else _pack(capture),
+    )
 
 
-def _unpack(text: str, size: tuple[int, int]) -> FloatMap:
-    length = 4 * size[0] * size[1]
+def _pack_map(values: FloatMap, counts: npt.NDArray[np.bool_]) -> str:
+    """Return the values (H, W) that count, and nothing in the others' places."""
+    return _pack(np.where(counts, values, np.float32(0)).tobytes())
+
+
+def _unpack_map(text: str, size: tuple[int, int]) -> FloatMap:
+    data = _unpack(text, 4 * size[0] * size[1])
+    if len(data) != 4 * size[0] * size[1]:
+        raise ScanError(UNREADABLE)
+    values = np.frombuffer(data, dtype=np.float32).reshape(size)  # (H, W)
+    if not ((values >= 0) & (values < np.inf)).all():
+        raise ScanError(UNREADABLE)
+    return values
+
+
+def _pack(data: bytes) -> str:
+    return base64.b64encode(zlib.compress(data, 1)).decode("ascii")
+
+
+def _unpack(text: str, most: int = 1 << 24) -> bytes:
+    """Return what was packed, of at most so many bytes; raises `ScanError` where it is more, or damaged."""
     unpacking = zlib.decompressobj()
     try:
-        data = unpacking.decompress(base64.b64decode(text, validate=True), length)
+        data = unpacking.decompress(base64.b64decode(text, validate=True), most)
     except (binascii.Error, ValueError, zlib.error):
         raise ScanError(UNREADABLE) from None
-    if len(data) != length or not unpacking.eof:
+    if not unpacking.eof:
         raise ScanError(UNREADABLE)
-    probability_map = np.frombuffer(data, dtype=np.float32).reshape(size)  # (H, W)
-    if not ((probability_map >= 0) & (probability_map <= 1)).all():
-        raise ScanError(UNREADABLE)
-    return probability_map
+    return data

@@ -9,10 +9,14 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from inference import __version__
 from inference.ensemble import Ensemble, Prediction
 from inference.preparation import to_grey
+from inference.scan_findings import gather
 from inference.settings import Settings
-from service.middleware import max_body_bytes
+from inference.volumes.look import SUV_MAX
+from inference.volumes.reading import SUFFIXES
+from inference.volumes.scan import VolumeScan
+from service.middleware import max_body_bytes, max_volume_bytes
 from service.page.cutting import Cut, cut
-from service.page.kept import Kept, keep
+from service.page.kept import Kept, Uncut, keep
 from service.page.layers import (
     disagreement_scale,
     draw_disagreement,
@@ -23,6 +27,7 @@ from service.page.recut import FORM_BYTES
 from service.page.samples import present
 from service.page.scale import STEP, slider_range
 from service.page.seal import Seal
+from service.page.volume_downloads import capture_of, dicom_download
 from utils import encode_request
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -48,7 +53,7 @@ class Pages:
             heat_scale=encode_request(probability_scale()),
             spread_scale=encode_request(disagreement_scale()),
         )
-        self._templates.filters.update(percent=percent)
+        self._templates.filters.update(percent=percent, quantity=quantity)
 
     def page(self) -> str:
         """Return the page without a scan."""
@@ -56,20 +61,28 @@ class Pages:
             "page.html",
             version=__version__,
             max_body_mb=f"{self.settings.max_body_mb:g}",
+            max_volume_mb=f"{max_volume_bytes(self.settings) / 1e6:g}",
+            suv_max=f"{SUV_MAX:g}",
+            volume_files=",".join(SUFFIXES),
             samples=present(),
         )
 
-    def result(self, prediction: Prediction, ensemble: Ensemble) -> str:
-        """Return what is shown of a scan that has just been segmented."""
-        kept = keep(prediction, ensemble.threshold)
+    def result(self, prediction: Prediction, volume: VolumeScan | None, ensemble: Ensemble) -> str:
+        """Return what is shown of a scan that has just been segmented, and was made of a volume or not."""
+        capture = capture_of(volume)
+        evidence = gather(prediction, volume)
+        uncut = Uncut(to_grey(prediction.scan), evidence, None if capture is None else capture.head)
+        kept = keep(uncut, ensemble.threshold)
         probability_map = prediction.probability_map
         height, width = probability_map.shape
         lowest, highest = slider_range(ensemble.threshold)
         alone = len(ensemble.folds) == 1
         return self._draw(
             "result.html",
-            **_following(cut(kept, to_grey(prediction.scan), probability_map, ensemble, ensemble.threshold)),
+            **_following(cut(uncut, ensemble, ensemble.threshold)),
             scan=kept.scan,
+            volume=volume,
+            capture=None if capture is None else dicom_download("Projection", "mip.dcm", capture.whole),
             **self._sealed(kept),
             height=height,
             width=width,
@@ -105,8 +118,15 @@ def percent(probability: float) -> str:
     return f"{100 * probability:.0f} %"
 
 
+def quantity(value: float | None, digits: int = 0) -> str:
+    """Return a number as people read it, and a dash for what is not known."""
+    return "—" if value is None else f"{value:,.{digits}f}"
+
+
 def _following(drawn: Cut) -> dict[str, Any]:
-    file = drawn.findings.model_dump_json(indent=2).encode()
+    # of a picture, there is nothing to say in units
+    left_out = {"measures"} if drawn.findings.measures is None else None
+    file = drawn.findings.model_dump_json(indent=2, exclude=left_out).encode()
     return {
         "cut": drawn,
         "findings": drawn.findings,

@@ -14,7 +14,8 @@ from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse
 from starlette.exceptions import HTTPException
 
 from inference.ensemble import Ensemble, Prediction
-from service.dependencies import ContentDependency
+from inference.volumes.scan import VolumeScan
+from service.dependencies import VolumeDependency
 from service.middleware import max_body_bytes
 from service.page.assets import find_assets
 from service.page.cutting import cut
@@ -23,7 +24,7 @@ from service.page.render import Pages
 from service.page.samples import path_of, present
 from service.page.seal import Seal
 from service.problems import Refusal
-from service.scan_content import ScanContent
+from service.scan_content import Content, ScanContent
 from service.segmentation import Service
 from service.turns import wait_for_turn
 
@@ -89,8 +90,8 @@ class Page:
             raise HTTPException(404)
         return await self._segment(ScanContent(path_of(name).read_bytes(), is_picture=True), request)
 
-    async def segment(self, content: ContentDependency, request: Request) -> HTMLResponse:
-        """Segment a scan, and answer the result."""
+    async def segment(self, content: VolumeDependency, request: Request) -> HTMLResponse:
+        """Segment a scan or a volume, and answer the result."""
         return await self._segment(content, request)
 
     async def cut(self, request: Request) -> HTMLResponse:
@@ -105,11 +106,11 @@ class Page:
         finally:
             self.cutting.release()
 
-    async def _segment(self, content: ScanContent, request: Request) -> HTMLResponse:
+    async def _segment(self, content: Content, request: Request) -> HTMLResponse:
         """Segment a scan, and draw what was found while it still has its place among those admitted."""
 
-        async def draw(prediction: Prediction) -> str:
-            return await self._draw(self.pages.result, prediction, self._ensemble())
+        async def draw(prediction: Prediction, volume: VolumeScan | None) -> str:
+            return await self._draw(self.pages.result, prediction, volume, self._ensemble())
 
         segmented = await self.service.segment(content, request, draw)
         request.state.findings = segmented.summary()
@@ -117,8 +118,8 @@ class Page:
 
     def _cut(self, recut: Recut, ensemble: Ensemble) -> str:
         threshold = recut.threshold_near(ensemble.threshold)
-        kept = recut.open(self.seal)
-        return self.pages.findings(cut(kept, *kept.open(), ensemble, threshold, may_blank=not recut.unblank))
+        uncut = recut.open(self.seal).open()
+        return self.pages.findings(cut(uncut, ensemble, threshold, may_blank=not recut.unblank))
 
     def _ensemble(self) -> Ensemble:
         if self.service.ensemble is None:

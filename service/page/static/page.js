@@ -1,9 +1,12 @@
 const get = (id) => document.getElementById(id);
 const form = get("upload");
 const file = get("file");
+const folder = get("folder");
+const options = get("options");
 const problem = get("problem");
 const status = get("status");
 const result = get("result");
+let chosenName = ""; // of a folder, or of several files; one file has its own
 let pendingName = "";
 let scanName = ""; // of the result that is shown
 
@@ -41,12 +44,56 @@ for (const kind of ["dragover", "dragleave", "drop"]) {
     if (!carriesFile(event)) return;
     event.preventDefault();
     form.classList.toggle("over", kind === "dragover");
-    if (kind === "drop" && event.dataTransfer.files.length) {
-      file.files = event.dataTransfer.files;
-      file.dispatchEvent(new Event("change", { bubbles: true }));
-    }
+    if (kind === "drop") drop(event.dataTransfer);
   });
 }
+
+function choose(files, name = "") {
+  if (!files.length) {
+    complain("The folder holds no file.");
+    return;
+  }
+  file.files = files;
+  chosenName = name;
+  file.dispatchEvent(new Event("change", { bubbles: true }));
+}
+
+// A browser hands a folder over as something that cannot be read: its files have to be asked for.
+async function drop(transfer) {
+  const entries = [...transfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
+  if (!entries.some((entry) => entry.isDirectory)) {
+    choose(transfer.files);
+    return;
+  }
+  const found = new DataTransfer();
+  try {
+    for (const entry of entries) {
+      for await (const each of filesBelow(entry)) found.items.add(each);
+    }
+  } catch {
+    complain("The folder cannot be read: zip it, and drop the zip file.");
+    return;
+  }
+  choose(found.files, entries[0].name);
+}
+
+async function* filesBelow(entry) {
+  if (entry.isFile) {
+    if (!entry.name.startsWith(".")) yield await new Promise((done, fail) => entry.file(done, fail));
+    return;
+  }
+  const reader = entry.createReader();
+  for (;;) {
+    const some = await new Promise((done, fail) => reader.readEntries(done, fail));
+    if (!some.length) return; // they come by the hundred
+    for (const each of some) yield* filesBelow(each);
+  }
+}
+
+folder.addEventListener("change", () => {
+  if (folder.files.length) choose(folder.files, folder.files[0].webkitRelativePath.split("/")[0]);
+  folder.value = "";
+});
 
 function isCut(event) {
   return event.detail.elt.id === "cutting";
@@ -57,11 +104,25 @@ document.addEventListener("htmx:confirm", (event) => {
   if (event.detail.elt === form && !file.files.length) event.preventDefault();
 });
 
+document.addEventListener("htmx:configRequest", (event) => {
+  if (event.detail.elt !== form) return;
+  const query = new URLSearchParams();
+  for (const field of options.querySelectorAll("input")) {
+    if (field.value.trim()) query.set(field.name, field.value.trim());
+  }
+  if (`${query}`) event.detail.path += `?${query}`;
+});
+
+function nameOfChosen() {
+  return chosenName || (file.files.length > 1 ? `${file.files.length} files` : file.files[0].name);
+}
+
 document.addEventListener("htmx:beforeRequest", (event) => {
   problem.hidden = true;
   result.setAttribute("aria-busy", "true");
   if (isCut(event)) return;
-  pendingName = event.detail.elt.dataset.name ?? file.files[0].name;
+  pendingName = event.detail.elt.dataset.name ?? nameOfChosen();
+  chosenName = "";
   status.textContent = `Segmenting ${pendingName} …`;
 });
 
@@ -79,8 +140,10 @@ document.addEventListener("htmx:sendError", (event) => {
 
 document.addEventListener("htmx:afterSwap", (event) => {
   if (event.detail.target === result) scanName = pendingName;
-  const stem = scanName.replace(/\.[^.]*$/, "");
-  for (const link of document.querySelectorAll(".downloads a")) link.download = `${stem}_${link.download}`;
+  const stem = scanName.replace(/(\.nii)?\.[^.]*$/i, "");
+  for (const link of event.detail.target.querySelectorAll(".downloads a")) {
+    link.download = `${stem}_${link.download}`;
+  }
   if (event.detail.target === result) {
     get("result-name").textContent = ` for ${scanName}`;
     get("result-title").focus({ preventScroll: true });

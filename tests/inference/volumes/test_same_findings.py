@@ -9,7 +9,7 @@ from inference.ensemble import Ensemble, load_ensemble
 from inference.findings import find_lesions
 from inference.volumes.measurement import measure
 from inference.volumes.options import VolumeOptions
-from inference.volumes.scan import VolumeScan, resample, scan_of_path
+from inference.volumes.scan import Projected, VolumeScan, resample, scan_of_path
 from tests.conftest import ROOT, plain_settings
 from tests.inference.volumes.conftest import FILES
 from training.data import Label
@@ -46,7 +46,7 @@ def test_one_volume_in_five_forms_gives_one_mask_and_the_true_uptakes(
 ) -> None:
     predictions = [ensemble.predict(scan.grey) for scan in scans]
     first = predictions[0].mask[..., 0] > 0
-    measures = [measure(s, p.mask, p.lesions()) for s, p in zip(scans, predictions, strict=True)]
+    measures = [measure(s.projected, p.mask, p.lesions()) for s, p in zip(scans, predictions, strict=True)]
     assert first.any()
     for prediction, found in zip(predictions, measures, strict=True):
         assert ((prediction.mask[..., 0] > 0) != first).sum() <= 0.01 * first.sum()
@@ -62,7 +62,7 @@ def test_areas_uptakes_and_distances_are_those_the_phantom_was_made_with() -> No
     scan = scan_of_phantom(phantom)
     truth = np.any([shadow(scan, sphere) for sphere in spheres], axis=0)
     mask = as_mask(truth)
-    measured = measure(scan, mask, find_lesions(mask, truth.astype(np.float32)))
+    measured = measure(scan.projected, mask, find_lesions(mask, truth.astype(np.float32)))
     expected = sorted(spheres, key=lambda sphere: -sphere.radius_mm)
     for lesion, sphere in zip(measured.lesions, expected, strict=True):
         assert lesion.area_mm2 == pytest.approx(sphere.projected_area_mm2, rel=0.01)
@@ -79,16 +79,33 @@ def test_areas_uptakes_and_distances_are_those_the_phantom_was_made_with() -> No
     assert dice_score(hot, truth) > 0.95
 
 
+def test_each_of_many_lesions_is_measured_by_itself() -> None:
+    draws = np.random.default_rng(0)
+    tumour = np.zeros((90, 60), dtype=bool)
+    tumour[1::3, 1::3] = draws.random((30, 20)) < 0.4  # single pixels, none beside another
+    suv = draws.random((45, 90), dtype=np.float32) * 10
+    mask = as_mask(tumour)
+    lesions = find_lesions(mask, tumour.astype(np.float32))
+    measured = measure(Projected(suv, (2.0, 3.0), np.eye(4)), mask, lesions)
+    places = np.array([lesion.centroid_xy for lesion in lesions])
+    for lesion, (x, y) in zip(measured.lesions, places.astype(int).tolist(), strict=True):
+        columns = suv[y // 2, [3 * x // 2, (3 * x + 1) // 2, (3 * x + 2) // 2]]
+        assert any(lesion.suv_max == pytest.approx(value, abs=1e-3) for value in columns.tolist())
+        assert lesion.area_mm2 == 6
+    apart = (places[:, None] - places[None]) * (3.0, 2.0)
+    assert measured.max_distance_mm == pytest.approx(np.hypot(*np.moveaxis(apart, -1, 0)).max(), abs=0.1)
+
+
 def test_what_cannot_be_known_is_absent(small: PhantomVolume, tmp_path: Path) -> None:
     np.save(tmp_path / "array.npy", np.repeat(np.repeat(small.suv, 2, axis=0), 2, axis=2))
     scan = scan_of_path(tmp_path / "array.npy")
     assert scan.grey.shape == (48, 48)  # a voxel is a pixel
     mask = as_mask(scan.projection.suv > 5)
-    measured = measure(scan, mask, find_lesions(mask, scan.projection.suv))
+    measured = measure(scan.projected, mask, find_lesions(mask, scan.projection.suv))
     assert (measured.pixel_mm, measured.projected_area_mm2, measured.projected_tlg_mm2) == (None, None, None)
     assert (measured.max_distance_mm, measured.lesions[0].area_mm2) == (None, None)
     assert measured.suv_max == pytest.approx(small.suv.max())
-    empty = measure(scan, mask * 0, [])
+    empty = measure(scan.projected, mask * 0, [])
     assert (empty.suv_max, empty.suv_mean, empty.lesions) == (None, None, [])
 
 

@@ -70,7 +70,7 @@ def test_a_validator_finds_no_error(
 def test_a_nifti_mask_lies_where_the_volume_did(
     scan: VolumeScan, mask: Mask, tmp_path: Path, small: PhantomVolume
 ) -> None:
-    (tmp_path / "mask.nii.gz").write_bytes(mask_file(scan, mask))
+    (tmp_path / "mask.nii.gz").write_bytes(mask_file(scan.projected, mask))
     image = Nifti1Image.from_filename(tmp_path / "mask.nii.gz")
     assert image.shape == (48, 96, 1)
     assert image.header.get_zooms() == pytest.approx((2, 2, 20 * 6))
@@ -91,4 +91,4 @@ def test_what_cannot_be_written_says_so(mask: Mask, tmp_path: Path, small: Phant
     np.save(tmp_path / "array.npy", np.repeat(np.repeat(small.suv, 2, axis=0), 2, axis=2))
     scan = scan_of_path(tmp_path / "array.npy", VolumeOptions())
     with pytest.raises(ScanError, match="give --spacing"):
-        mask_file(scan, np.zeros((48, 48, 3), np.uint8))
+        mask_file(scan.projected, np.zeros((48, 48, 3), np.uint8))

@@ -1,9 +1,6 @@
 """What a page may have cut again: what this service gave it, some at a time, and nothing else."""
 
-import base64
-import html
 import json
-import re
 import threading
 import zlib
 from concurrent.futures import ThreadPoolExecutor
@@ -11,10 +8,10 @@ from urllib.parse import urlencode
 
 import httpx
 import numpy as np
-import numpy.typing as npt
 import pytest
 
 from inference.ensemble import Ensemble, Prediction
+from inference.volumes.scan import VolumeScan
 from service.page import routes
 from service.page.cutting import Cut
 from service.page.kept import LOWEST_THRESHOLD, UNREADABLE
@@ -23,30 +20,14 @@ from service.page.render import Pages, percent
 from service.page.seal import Seal
 from tests.conftest import Server, as_base64, file_bytes, plain_settings
 from tests.service.in_process import running, serving, wait_for, wait_until
+from tests.service.page.answers import fields_of, findings_of, form, mask_of
 from training.phantoms import Phantom
-from utils import decode_image
 
 
 @pytest.fixture(scope="module")
 def drawn(server: Server) -> str:
     """The result of a phantom, as a page has it."""
     return server.post("/ui/samples/phantom_1").text
-
-
-def fields_of(result: str) -> dict[str, str]:
-    """Return what the slider of a result sends."""
-    hidden = re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)">', result)
-    return {name: html.unescape(value) for name, value in hidden} | {"threshold": "0.5"}
-
-
-def form(fields: dict[str, str]) -> dict[str, tuple[None, str]]:
-    return {name: (None, value) for name, value in fields.items()}
-
-
-def mask_of(result: str) -> npt.NDArray[np.generic]:
-    found = re.search(r'download="mask.png" href="data:image/png;base64,([^"]+)"', result)
-    assert found is not None
-    return decode_image(base64.b64decode(found[1]))
 
 
 def test_a_map_that_was_made_up_is_not_cut(server: Server, drawn: str) -> None:
@@ -101,13 +82,6 @@ def test_a_blank_mask_can_be_seen_as_the_threshold_alone_marks_it(
     assert findings["threshold"] == ensemble.threshold  # and not the browser's fewer digits
 
 
-def findings_of(result: str) -> dict[str, object]:
-    found = re.search(r'href="data:application/json;base64,([^"]+)"', result)
-    assert found is not None
-    findings: dict[str, object] = json.loads(base64.b64decode(found[1]))
-    return findings
-
-
 def test_a_threshold_is_the_models_own_only_where_that_was_meant() -> None:
     own = 0.30000412
     chosen = [own + SAME / 2, own - SAME / 2, own + 2 * SAME, 0.31, LOWEST_THRESHOLD]
@@ -127,9 +101,9 @@ def test_a_few_maps_wait_to_be_cut_and_the_next_is_told_to_come_back(
         assert go.wait(60)
         return draw_cut(pages, cut_again)
 
-    def watch(pages: Pages, prediction: Prediction, by: Ensemble) -> str:
+    def watch(pages: Pages, prediction: Prediction, volume: VolumeScan | None, by: Ensemble) -> str:
         inside.append(service.admission.inside)
-        return draw_result(pages, prediction, by)
+        return draw_result(pages, prediction, volume, by)
 
     monkeypatch.setattr(Pages, "findings", hold)
     monkeypatch.setattr(Pages, "result", watch)
@@ -164,7 +138,8 @@ def test_a_few_maps_wait_to_be_cut_and_the_next_is_told_to_come_back(
 def test_a_scan_too_large_to_be_sent_again_has_no_slider(ensemble: Ensemble, phantom: Phantom) -> None:
     prediction = ensemble.predict(phantom.grey)
     small, large = (
-        Pages(plain_settings(max_body_mb=most), Seal()).result(prediction, ensemble) for most in (1, 0.01)
+        Pages(plain_settings(max_body_mb=most), Seal()).result(prediction, None, ensemble)
+        for most in (1, 0.01)
     )
     assert len(fields_of(small)["kept"]) > 10_000
     assert 'name="threshold"' in small

@@ -11,7 +11,10 @@ from inference.disagreement import FoldMaps
 from inference.ensemble import Prediction
 from inference.errors import ScanError
 from inference.findings import cut_mask, find_lesions, map_features
-from service.page.kept import LOWEST_THRESHOLD, Kept, keep
+from inference.preparation import to_grey
+from inference.scan_findings import Evidence, find
+from inference.volumes.scan import Projected
+from service.page.kept import LOWEST_THRESHOLD, Kept, Uncut, keep
 from tests.conftest import as_base64, file_bytes
 
 SIZE = (40, 50)
@@ -27,12 +30,18 @@ def prediction() -> Prediction:
     return Prediction(mask, probability_map, 0.7, ("identity",), {}, nobody, 0.3, scan, ("a warning",))
 
 
+def uncut_of(prediction: Prediction, projected: Projected | None = None) -> Uncut:
+    evidence = Evidence(prediction.probability_map, prediction.views, None, prediction.warnings, projected)
+    return Uncut(to_grey(prediction.scan), evidence)
+
+
 @pytest.mark.parametrize("threshold", [LOWEST_THRESHOLD, 0.3, 0.31, 0.99])
 def test_what_is_kept_is_cut_as_the_map_itself(prediction: Prediction, threshold: float) -> None:
     whole = prediction.probability_map
-    scan, opened = keep(prediction, 0.3).open()
+    uncut = keep(uncut_of(prediction), 0.3).open()
+    opened = uncut.evidence.probability_map
     assert (opened == 0).any()
-    assert np.array_equal(scan, prediction.scan)
+    assert np.array_equal(uncut.scan, prediction.scan)
     mask = cut_mask(whole, threshold)
     assert np.array_equal(cut_mask(opened, threshold), mask)
     assert find_lesions(mask, opened) == find_lesions(mask, whole)
@@ -42,15 +51,43 @@ def test_what_is_kept_is_cut_as_the_map_itself(prediction: Prediction, threshold
 def test_a_threshold_lower_than_any_other_keeps_more_and_the_highest_is_always_there(
     prediction: Prediction,
 ) -> None:
-    low = keep(prediction, 0.001).open()[1]
+    low = keep(uncut_of(prediction), 0.001).open().evidence.probability_map
     assert np.array_equal(cut_mask(low, 0.001), cut_mask(prediction.probability_map, 0.001))
     faint = np.full(SIZE, 0.002, dtype=np.float32)
     faint[3, 4] = 0.004
     object.__setattr__(prediction, "probability_map", faint)
-    assert keep(prediction, 0.3).open()[1].max() == faint.max()
+    assert keep(uncut_of(prediction), 0.3).open().evidence.probability_map.max() == faint.max()
 
 
-def packed(values: npt.NDArray[np.float64]) -> str:
+@pytest.mark.parametrize("size", [(25, 90), (7, 5), SIZE])
+def test_a_volume_is_measured_at_any_threshold_as_before_it_was_kept(
+    prediction: Prediction, size: tuple[int, int]
+) -> None:
+    suv = np.random.default_rng(1).random(size, dtype=np.float32) * 20
+    projected = Projected(suv, (2.5, 1 / 3), np.diag([-1 / 3, 9.0, -2.5, 1.0]))
+    uncut = uncut_of(prediction, projected)
+    kept = keep(uncut, 0.3)
+    assert kept.volume is not None
+    again = Kept.model_validate_json(kept.model_dump_json()).open()
+    assert again.evidence.projected is not None
+    assert np.array_equal(again.evidence.projected.affine, projected.affine)
+    for threshold in (LOWEST_THRESHOLD, 0.3, 0.9):
+        mask = cut_mask(prediction.probability_map, threshold)
+        before, after = (find(evidence, mask, 0.7) for evidence in (uncut.evidence, again.evidence))
+        assert before.measures is not None
+        assert len(before.measures.lesions) > 1
+        assert after == before
+    few = uncut_of(prediction, projected)
+    few.evidence.probability_map[5:] = 0
+    volume = keep(few, 0.3).volume
+    assert volume is not None
+    assert not volume.open().suv[size[0] // 2 :].any()  # what is never tumour does not travel
+    for wrong in (packed(-suv), packed(suv[1:]), packed(suv * np.inf)):
+        with pytest.raises(ScanError, match="drop the scan once more"):
+            kept.volume.model_copy(update={"suv": wrong}).open()
+
+
+def packed(values: npt.NDArray[np.floating]) -> str:
     return as_base64(zlib.compress(values.astype(np.float32).tobytes()))
 
 
@@ -68,7 +105,7 @@ def packed(values: npt.NDArray[np.float64]) -> str:
     ],
 )
 def test_a_map_that_is_none_of_its_scan_is_refused(prediction: Prediction, probabilities: str) -> None:
-    forged = keep(prediction, 0.3).model_copy(update={"probabilities": probabilities})
+    forged = keep(uncut_of(prediction), 0.3).model_copy(update={"probabilities": probabilities})
     with pytest.raises(ScanError, match="drop the scan once more"):
         forged.open()
 

@@ -2,86 +2,23 @@
 
 import base64
 import json
-import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
+from playwright.sync_api import Browser, expect
 from pydantic import SecretStr
 
 from inference.ensemble import Ensemble
-from tests.conftest import ANSWER_DEADLINE_S, Server, as_base64, file_bytes, plain_settings
+from tests.conftest import Server, as_base64, file_bytes, plain_settings
 from tests.service.in_process import Held, serving, wait_for, wait_until
+from tests.service.page.visiting import DEADLINE_MS, Visit, assert_accessible, needs_chromium, visit
 from training.phantoms import Phantom
 from utils import decode_image
 
-CHROMIUM = shutil.which("chromium")
 KEY = "a-key-that-a-browser-asks-for"
-DEADLINE_MS = 1000 * ANSWER_DEADLINE_S
 PHONE_PX = 320
-
-needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="install Debian's chromium to run it")
-
-
-@dataclass
-class Visit:
-    """A page, what it asked of which hosts, and what it complained of."""
-
-    page: Page
-    hosts: set[str] = field(default_factory=set)
-    complaints: list[str] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.page.set_default_timeout(DEADLINE_MS)
-        self.page.on("request", lambda request: self.hosts.add(urlsplit(request.url).netloc))
-        self.page.on("console", self._hear)
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-
-    def _hear(self, message: ConsoleMessage) -> None:
-        # that a request was refused is said there too, and shown on the page
-        if message.type in ("error", "warning") and "status of 4" not in message.text:
-            self.complaints.append(message.text)
-
-    def upload(self, name: str, data: bytes, media_type: str = "image/png") -> None:
-        self.page.set_input_files("#file", {"name": name, "mimeType": media_type, "buffer": data})
-
-    def wait_for_result(self) -> None:
-        expect(self.page.locator("#summary")).to_contain_text("threshold", timeout=DEADLINE_MS)
-
-    def wait_for_threshold(self, threshold: str) -> None:
-        expect(self.page.locator("#summary")).to_contain_text(f"threshold {threshold}", timeout=DEADLINE_MS)
-
-    def download(self, label: str) -> tuple[str, bytes]:
-        with self.page.expect_download() as started:
-            self.page.get_by_role("link", name=label).click()
-        return started.value.suggested_filename, Path(started.value.path()).read_bytes()
-
-    def areas(self) -> list[int]:
-        return [int(text) for text in self.page.locator("tbody td:nth-child(2)").all_inner_texts()]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield running
-        running.close()
-
-
-@contextmanager
-def visit(context: BrowserContext, url: str) -> Iterator[Visit]:
-    """Give a visit, and see to it that nothing was asked of anybody else, and nothing went wrong."""
-    visiting = Visit(context.new_page())
-    with context:
-        yield visiting
-    assert visiting.hosts - {""} == {urlsplit(url).netloc}  # a data URL has no host
-    assert visiting.complaints == []
 
 
 @pytest.fixture
@@ -124,6 +61,7 @@ def test_a_scan_is_dropped_seen_cut_again_and_its_mask_taken_home(
     expect(outline).not_to_have_attribute("href", first)
     findings = json.loads(desk.download("Findings")[1])
     assert findings["threshold"] == 0.9
+    assert "measures" not in findings  # of a picture, there are no units
     assert findings["tumor_probability"] == analysis["tumor_probability"]
     assert [lesion["area_px"] for lesion in findings["lesions"]] == desk.areas()
 
@@ -242,11 +180,6 @@ def test_it_works_by_keyboard_on_a_phone_in_the_dark_and_for_screen_readers(
     page.get_by_label("Appearance").select_option("light")
     assert page.evaluate("getComputedStyle(document.documentElement).colorScheme") == "light"
     assert_accessible(page)
-
-
-def assert_accessible(page: Page) -> None:
-    report = Axe().run(page)
-    assert report.violations_count == 0, report.generate_report()
 
 
 @needs_chromium
