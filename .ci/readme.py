@@ -38,7 +38,7 @@ class Reader:
             if reason := self.why_not(snippet):
                 print(f"--- {snippet.place}: not run: {reason}\n{snippet.code}", flush=True)
                 continue
-            print(f"--- {snippet.place}\n{snippet.code}", flush=True)
+            print(f"--- {snippet.place}\n{snippet.code_to_run}", flush=True)
             self.done |= snippet.commands()
             if status := self.run(snippet):
                 print(f"--- {snippet.place} failed with status {status}", flush=True)
@@ -49,7 +49,7 @@ class Reader:
         """Return why a snippet is not to be run; nothing where it is."""
         if snippet.note.startswith("skip"):
             return snippet.note
-        if snippet.note.startswith("needs") and not os.environ.get(snippet.note.split()[1]):
+        if snippet.needs and not os.environ.get(snippet.needs):
             return snippet.note
         if snippet.page in RUN_BY_TESTS and "uv run pytest" in self.done:
             return f"{RUN_BY_TESTS[snippet.page]} does"
@@ -59,7 +59,7 @@ class Reader:
         """Run a snippet, or start the service that it starts; returns the exit status."""
         if snippet.note != "service":
             return subprocess.run(
-                [*RUNNERS[snippet.language], snippet.code], cwd=ROOT, check=False
+                [*RUNNERS[snippet.language], snippet.code_to_run], cwd=ROOT, check=False
             ).returncode
         if answers():
             raise SystemExit(f"another service already answers at {READY}")

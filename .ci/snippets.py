@@ -3,6 +3,7 @@
 A block may have a comment before it:
     <!-- ci: skip (why) -->           it cannot run here
     <!-- ci: needs TUMOR_DATA_DIR --> it runs where that variable is set
+    <!-- ci: needs TUMOR_DATA_DIR, adds --every 4 --> and its last command gets an option, to take less time
     <!-- ci: service -->              it starts a service, which is waited for and stays up
     <!-- ci: key -->                  it asks a service that has API_KEY set
 """
@@ -40,6 +41,16 @@ class Snippet:
     def place(self) -> str:
         """Return where it stands, for messages."""
         return f"{self.page}:{self.line}"
+
+    @property
+    def needs(self) -> str:
+        """Return the variable without which it is not run; nothing where there is none."""
+        return self.note.partition(",")[0].removeprefix("needs ") if self.note.startswith("needs") else ""
+
+    @property
+    def code_to_run(self) -> str:
+        """Return its code, with the option that CI adds."""
+        return f"{self.code} {self.note.partition(', adds ')[2]}".rstrip()
 
     def commands(self) -> set[str]:
         """Return its commands, a line each, however it is broken; of other code the whole is one."""

@@ -128,9 +128,9 @@ def soak_service(
         raise typer.Exit(1)
 
 
-def _mixed_bodies() -> list[bytes]:
-    """Return requests with scans of mixed sizes."""
-    sizes = np.random.default_rng(0).integers((300, 300), (992, 501), size=(MIXED_SIZES, 2))
+def _mixed_bodies(most: int = MIXED_SIZES) -> list[bytes]:
+    """Return requests with scans of mixed sizes, no more than are asked for."""
+    sizes = np.random.default_rng(0).integers((300, 300), (992, 501), size=(MIXED_SIZES, 2))[:most]
     return [_body((int(height), int(width)), seed) for seed, (height, width) in enumerate(sizes)]
 
 
@@ -153,9 +153,9 @@ def _memory(service: RunningService, scans: int) -> dict[str, float] | None:
     """Return the service's memory in MiB after a fifth of the scans, of mixed sizes, and after all."""
     if not Path("/proc/self/status").exists():
         return None
-    bodies, memory = _mixed_bodies(), {}
+    bodies, memory = _mixed_bodies(scans), {}
     for number in range(scans):
-        service.predict(bodies[number % MIXED_SIZES])
+        service.predict(bodies[number % len(bodies)])
         if number + 1 in (scans // 5, scans):
             memory[f"after {number + 1} scans"] = service.memory_mib("VmRSS")
     return memory | {"peak": service.memory_mib("VmHWM")}

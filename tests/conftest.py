@@ -20,8 +20,9 @@ from PIL import Image
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # PyTorch's threads wait for each other in two processes
 
+from benchmarks.service import RunningService
 from inference.settings import Settings
-from tests.turns import turn
+from tests.turns import rank, turn
 from tests.wandb_server import WandbServer, wandb_server
 from training.phantoms import Phantom, make_phantom
 
@@ -29,6 +30,11 @@ ROOT = Path(__file__).parent.parent
 START_DEADLINE_S = 90  # the first start converts the folds
 ANSWER_DEADLINE_S = 60
 SIZES = ((489, 400), (426, 400), (300, 400), (865, 400), (333, 210))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Have the longest files begun first, and those tests run last that run alone."""
+    items.sort(key=rank)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -110,6 +116,11 @@ def start_server(folder: Path, *program: str, stderr: IO[bytes] | None = None, *
         time.sleep(0.1)
     process.kill()
     raise AssertionError(f"the service was not ready within {START_DEADLINE_S} s")
+
+
+def as_service(server: Server) -> RunningService:
+    """Return the service as the benchmark measures it."""
+    return RunningService(int(server.url.rpartition(":")[2]), server.process.pid, 0)
 
 
 def stop_server(server: Server) -> None:

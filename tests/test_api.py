@@ -1,3 +1,4 @@
+import math
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -7,6 +8,7 @@ import httpx
 import numpy as np
 import numpy.typing as npt
 import pytest
+from PIL import Image
 
 from inference.ensemble import load_ensemble
 from tests.conftest import SIZES, Server, as_base64, file_bytes, plain_settings
@@ -15,6 +17,8 @@ from training.phantoms import Phantom, make_phantom
 from utils import Scan, decode_image, decode_request, encode_request, validate_segmentation
 
 REAL_SCANS = os.environ.get("TUMOR_DATA_DIR")
+EVERY = 1 if "TUMOR_TEST_EVERY_PATIENT" in os.environ else 5
+"""Every how many of the real patients, by the size of their scans, is sent; CI has time for a fifth."""
 
 
 def rgb(grey: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
@@ -220,11 +224,13 @@ def post_and_read_log(server: Server, **content: object) -> tuple[httpx.Response
 
 
 @pytest.mark.skipif(not REAL_SCANS, reason="TUMOR_DATA_DIR is not set")
-def test_every_real_patient_gets_a_valid_mask_within_ten_seconds(server: Server) -> None:
+def test_real_patients_of_all_sizes_get_a_valid_mask_within_ten_seconds(server: Server) -> None:
+    """The largest among them."""
     assert REAL_SCANS is not None
     patients = [case for case in find_cases(Path(REAL_SCANS)) if case.is_patient]
+    patients.sort(key=lambda case: math.prod(Image.open(case.scan_path).size), reverse=True)
     slowest = 0.0
-    for case in patients:
+    for case in patients[::EVERY]:
         data = case.scan_path.read_bytes()
         started = time.monotonic()
         answer = server.post("/predict", json={"img": as_base64(data)})

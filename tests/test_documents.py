@@ -22,6 +22,7 @@ NAMED = re.compile(r"python -m (inference|training|benchmarks)((?: [^`|;\n]*)?)"
 LOOKS_LIKE_A_COMMAND = re.compile(
     r"^(?:\$ )?(?:[A-Z_]+=\S+ )*(?:uv|uvx|curl|python3?|ssh|docker|pip) ", re.MULTILINE
 )
+NOTE = re.compile(r"(?:skip \(.{10,}\)|needs [A-Z_]+(?:, adds --[a-z]+ \d+)?|service|key)?")
 EVERY_SNIPPET = [snippet for page in pages() for snippet in snippets(page)]
 
 
@@ -32,7 +33,7 @@ def test_the_documents_have_snippets_of_every_language() -> None:
 @pytest.mark.parametrize("snippet", EVERY_SNIPPET, ids=[snippet.place for snippet in EVERY_SNIPPET])
 def test_a_block_is_run_or_says_why_not(snippet: Snippet) -> None:
     assert snippet.language in RUN + SHOWN, f"{snippet.place} has no language that CI knows"
-    assert re.fullmatch(r"(?:skip \(.{10,}\)|needs [A-Z_]+|service|key)?", snippet.note), snippet.place
+    assert NOTE.fullmatch(snippet.note), snippet.place
     if snippet.language in SHOWN:
         assert not LOOKS_LIKE_A_COMMAND.search(snippet.code), f"{snippet.place} shows a command: make it bash"
 

@@ -1,14 +1,44 @@
-"""Tests run side by side in a few processes; one that is marked `alone` waits until no other runs."""
+"""Which tests run when: side by side in a few processes, and alone where a test is marked so.
+
+Files go to processes whole (`--dist=loadfile`), in the order in which their tests were collected.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+import pytest
+
 try:
     import fcntl
 except ImportError:  # on Windows a test that measures time may be disturbed
     fcntl = None  # type: ignore[assignment]
+
+
+LONGEST = (
+    "test_soak.py",
+    "test_fit.py",
+    "test_ensemble.py",
+    "test_tracking.py",
+    "test_chain.py",
+    "test_judging.py",
+    "test_rehearsal.py",
+    "test_notebook.py",
+    "test_ending.py",
+    "test_startup.py",
+)
+"""Begun last, one of them would run when there is nothing left for the other processes to do."""
+
+STOPWATCH = "test_serving.py"
+"""While a test runs alone the other processes wait, so nothing should be left for them by then."""
+
+
+def rank(item: pytest.Item) -> tuple[bool, bool, int]:
+    """Return what tests are sorted by to be run in the best order."""
+    name = item.path.name
+    place = LONGEST.index(name) if name in LONGEST else len(LONGEST)
+    return name == STOPWATCH, item.get_closest_marker("alone") is not None, place
 
 
 @contextmanager

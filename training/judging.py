@@ -66,6 +66,9 @@ def evaluate_command(
         str | None,
         typer.Option(help="Score a running service at this address instead, as the competition does."),
     ] = None,
+    every: Annotated[
+        int, typer.Option(min=1, help="For a quick look, score only every so many scans, not with --url.")
+    ] = 1,
 ) -> None:
     """Score every fold on the scans that it never saw, through the serving pipeline, at native resolution."""
     if url is not None:
@@ -73,8 +76,8 @@ def evaluate_command(
         return
     out = out or Path("results/evaluation.csv")
     held_out = read_split(split_file)
-    scoring = evaluate(models, data_dir=data, split=held_out, settings=read_settings())
-    total = count_held_out(read_ensemble_file(models), data_dir=data, split=held_out)
+    scoring = evaluate(models, data_dir=data, split=held_out, settings=read_settings(), every=every)
+    total = count_held_out(read_ensemble_file(models), data_dir=data, split=held_out, every=every)
     scores = list(_tracked(scoring, total))
     write_scores(scores, out)
     console.print(tables.scores(scores))

@@ -74,9 +74,9 @@ def held_out_scans(
             yield HeldOutScan(scan, fold, {op: alone.probability_map(scan.grey, (op,)) for op in FLIPS})
 
 
-def count_held_out(listed: EnsembleFile, *, data_dir: Path, split: Split) -> int:
-    """Return how many scans are held out of the listed folds."""
-    cases = find_cases(data_dir)
+def count_held_out(listed: EnsembleFile, *, data_dir: Path, split: Split, every: int = 1) -> int:
+    """Return how many scans are held out of the listed folds; with `every`, of every so many."""
+    cases = find_cases(data_dir)[::every]
     return sum(len(split.held_out(cases, e.fold)) for e in listed.folds if e.fold is not None)
 
 

@@ -5,7 +5,6 @@ import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from inference.checkpoints import load_network, save_fold
 from inference.engines.ranges import read_ranges, write_ranges
 from inference.ensemble_file import EnsembleFile, FoldEntry, write_ensemble_file
 from inference.weights import read_fold
@@ -54,6 +53,8 @@ def with_scores(listed: EnsembleFile, scores: Iterable[ScanScore]) -> EnsembleFi
 
 def stamp_choices(listed: EnsembleFile, models_dir: Path) -> EnsembleFile:
     """Write the ensemble's threshold and views into every fold's own metadata, and list the new hashes."""
+    from inference.checkpoints import load_network, save_fold  # import PyTorch, which few commands need
+
     folds = []
     for entry in listed.folds:
         path = models_dir / entry.file

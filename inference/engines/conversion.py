@@ -1,4 +1,4 @@
-"""From PyTorch's weights to OpenVINO's form of the network: once for all starts, in a process apart.
+"""From PyTorch's weights to OpenVINO's form of the network: once for all starts, in processes apart.
 
 The form is kept in `MODEL_CACHE_DIR/converted`, by the weights' SHA-256 and OpenVINO's version, and
 is independent of the precision that it runs in. Files there are whole or absent, whatever ends a
@@ -108,8 +108,10 @@ def _convert_apart(folds: Sequence[FoldFile], cache_dir: Path) -> list[Converted
     damaged = [fold for fold in folds if fold.is_converted]
     if damaged:
         raise WeightsError(f"{damaged[0].path} is damaged: make it again with `python -m inference export`")
-    with ThreadPoolExecutor(min(len(folds), usable_cores())) as pool:
-        forms = [ConvertedFold(*files) for files in pool.map(convert_apart, folds)]
+    hands = min(len(folds), usable_cores())
+    with ThreadPoolExecutor(hands) as pool:
+        shares = list(pool.map(convert_apart, [folds[hand::hands] for hand in range(hands)]))
+    forms = [ConvertedFold(*shares[number % hands][number // hands]) for number in range(len(folds))]
     for fold, form in zip(folds, forms, strict=True):
         try:
             write_converted(fold, form, kept_at(fold, cache_dir))

@@ -1,4 +1,4 @@
-"""The conversion of one fold in a process of its own, which is rid of PyTorch once it has ended.
+"""The conversion of folds in a process of its own, which is rid of PyTorch once it has ended.
 
 A process of `multiprocessing` would run the caller's own script again, which would then ask for the
 same conversion.
@@ -11,6 +11,7 @@ import sys
 import tempfile
 import threading
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 import inference
@@ -18,22 +19,23 @@ from inference.errors import WeightsError
 from inference.weights import FoldFile, read_fold
 
 UNUSABLE = 3
-"""Exit status where the fold cannot be converted: standard output says why."""
+"""Exit status where a fold cannot be converted: standard output says why."""
 
 GRAPH, CONSTANTS = "fold.xml", "fold.bin"
 TRACED_SIZE = (64, 64)
 
 
-def convert_apart(fold: FoldFile) -> tuple[bytes, bytes]:
-    """Return a fold's graph and constants, as OpenVINO writes them.
+def convert_apart(folds: Sequence[FoldFile]) -> list[tuple[bytes, bytes]]:
+    """Return the graph and the constants of each fold, as OpenVINO writes them.
 
-    Raises `WeightsError` where its tensors are not those of the network, or the process was ended.
+    One process takes all: to import PyTorch and the network takes it longer than to convert a fold.
+    Raises `WeightsError` where a fold's tensors are not those of the network, or the process was ended.
     """
     root = Path(inference.__file__).parent.parent
     paths = os.pathsep.join(filter(None, (str(root), os.environ.get("PYTHONPATH"))))
     with tempfile.TemporaryDirectory() as folder:
         with subprocess.Popen(
-            [sys.executable, "-m", __name__, fold.path.absolute(), folder, fold.artifact or ""],
+            [sys.executable, "-m", __name__, folder, *_arguments(folds)],
             stdin=subprocess.PIPE,  # closes where this process ends, and is never written to
             stdout=subprocess.PIPE,
             env=os.environ | {"PYTHONPATH": paths},
@@ -47,19 +49,29 @@ def convert_apart(fold: FoldFile) -> tuple[bytes, bytes]:
                 "the folds could not be converted for OpenVINO, because the process that does it was ended: "
                 "make sure that 2 GB of memory are free, and start again"
             )
-        return (Path(folder) / GRAPH).read_bytes(), (Path(folder) / CONSTANTS).read_bytes()
+        places = [Path(folder) / str(number) for number in range(len(folds))]
+        return [((place / GRAPH).read_bytes(), (place / CONSTANTS).read_bytes()) for place in places]
 
 
-def main(path: str, folder: str, artifact: str) -> int:
-    """Convert a fold into two files of a folder; returns the exit status."""
+def main(folder: str, *paths_and_artifacts: str) -> int:
+    """Convert folds into two files each, in folders of a folder; returns the exit status."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # a Ctrl-C is for the start to tell of, not for each fold
+    pairs = zip(paths_and_artifacts[::2], paths_and_artifacts[1::2], strict=True)
     try:
-        _convert(read_fold(Path(path), artifact=artifact or None), Path(folder))
+        for number, (path, artifact) in enumerate(pairs):
+            place = Path(folder) / str(number)
+            place.mkdir()
+            _convert(read_fold(Path(path), artifact=artifact or None), place)
     except WeightsError as error:
         sys.stdout.write(str(error))
         return UNUSABLE
     return 0
+
+
+def _arguments(folds: Sequence[FoldFile]) -> list[str]:
+    """Return what `main` is told of folds: the path of each and its artifact, empty where it has none."""
+    return [part for fold in folds for part in (str(fold.path.absolute()), fold.artifact or "")]
 
 
 def _convert(fold: FoldFile, folder: Path) -> None:

@@ -44,6 +44,10 @@ def test_every_scan_is_scored_once_by_the_fold_that_never_saw_it(chain: Path) ->
     scores = list(evaluate(chain / "models", data_dir=chain / "data", split=split, settings=settings))
     assert {score.scan: score.fold for score in scores} == split.fold_of
     assert len(scores) == 10
+    cases = [case.name for case in find_cases(chain / "data")]
+    quick = list(evaluate(chain / "models", data_dir=chain / "data", split=split, settings=settings, every=4))
+    assert sorted(score.scan for score in quick) == sorted(cases[::4])
+    assert all(score in scores for score in quick)
     for score in scores:
         assert (score.dice is None) == score.scan.startswith("control")
         assert score.false_positive_px <= score.predicted_px
