@@ -1,1 +1,1 @@
-"""The image of deploy/Dockerfile, built and run without Docker: `python -m deploy.rehearsal --help` says how."""
+"""The image of deploy/Dockerfile, built and run without Docker: `python -m deploy.rehearsal --help`."""

@@ -13,13 +13,9 @@ from pathlib import Path
 
 from deploy.rehearsal.podman import Podman, RehearsalError
 
-BASE = re.compile(
-    r"^FROM (?:docker\.io/library/)?(python:(?P<python>3\.\d+)-slim-(?P<debian>\w+))", re.MULTILINE
-)
+BASE = re.compile(r"^FROM (python:(?P<python>3\.\d+)-slim-(?P<debian>\w+))", re.MULTILINE)
 PACKAGES = ("ca-certificates", "python3", "python3-pip")
-CARRIED_VARIABLES = re.compile(
-    r"(PIP|UV)_\w+|SSL_CERT_(FILE|DIR)|REQUESTS_CA_BUNDLE|\w+_proxy", re.IGNORECASE
-)
+CARRIED_VARIABLES = re.compile(r"(?i)(PIP|UV)_\w+|SSL_CERT_(FILE|DIR)|REQUESTS_CA_BUNDLE|\w+_proxy")
 CARRIED_FILES = (
     "/etc/pip.conf",
     "/etc/uv/uv.toml",

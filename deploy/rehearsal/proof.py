@@ -1,4 +1,4 @@
-"""What a built image has to prove: that it serves as its user, from a root that is only read, and ends in order."""
+"""What a built image has to prove: that it serves as its user, from a root that is only read, and ends."""
 
 import base64
 import http.client
@@ -20,7 +20,7 @@ from utils import decode_image, decode_request, validate_segmentation
 ROOT = Path(__file__).parents[2]
 SAMPLE = ROOT / "samples" / "phantom_1.png"
 LARGEST_BYTES = 10**9
-READY_S, ANSWER_S, END_S = 120, 60, 30
+READY_S, ANSWER_S, END_S = 300, 60, 30
 OK, UNAUTHORIZED = http.HTTPStatus.OK, http.HTTPStatus.UNAUTHORIZED
 
 
@@ -59,7 +59,7 @@ class Container:
 
 
 def prove(podman: Podman, image: str) -> Iterator[Finding]:
-    """Start the image as it is to be run, and tell what is seen; raises `RehearsalError` where it never serves."""
+    """Run the image as it is to be run, and say what is seen; raises `RehearsalError` if it never serves."""
     known = podman.inspect("image", image)
     size = int(known["Size"])
     yield Finding("size in all", f"{size / 1e6:.0f} MB", size < LARGEST_BYTES)
