@@ -15,7 +15,9 @@ from deploy.rehearsal.podman import Podman, RehearsalError
 
 BASE = re.compile(r"^FROM (python:(?P<python>3\.\d+)-slim-(?P<debian>\w+))", re.MULTILINE)
 PACKAGES = ("ca-certificates", "python3", "python3-pip")
-CARRIED_VARIABLES = re.compile(r"(?i)(PIP|UV)_\w+|SSL_CERT_(FILE|DIR)|REQUESTS_CA_BUNDLE|\w+_proxy")
+CARRIED_VARIABLES = re.compile(
+    r"(?i)(PIP|UV)_\w*(INDEX|LINKS|CERT|TLS|HOST|TIMEOUT|KEYRING)\w*|SSL_CERT_(FILE|DIR)|\w+_PROXY"
+)
 CARRIED_FILES = (
     "/etc/pip.conf",
     "/etc/uv/uv.toml",

@@ -60,6 +60,15 @@ class Podman:
             raise RehearsalError(f"a step of {dockerfile} failed: see above")
 
 
+def leave(folder: Path) -> None:
+    """Remove a podman's folder, with what a build that was broken off has left mounted there."""
+    mounted = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
+    for path in reversed(mounted):
+        if Path(path).is_relative_to(folder.resolve()):
+            subprocess.run(["umount", "--lazy", path], check=False)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
 def _configuration() -> str:
     """Return settings that need neither systemd nor a bridge, nor more than this process may have."""
     limits = {"nofile": resource.RLIMIT_NOFILE, "nproc": resource.RLIMIT_NPROC}

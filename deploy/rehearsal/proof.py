@@ -71,7 +71,7 @@ def prove(podman: Podman, image: str) -> Iterator[Finding]:
         yield Finding("PyTorch", "is not there" if missing else "is there", missing)
         seconds = wait_until_ready(container)
         yield Finding("/health/ready", f"200 after {seconds:.0f} s", True)
-        health = container.execute(*known["HealthCheck"]["Test"][1:])
+        health = container.execute(*known["Healthcheck"]["Test"][1:])
         yield Finding("HEALTHCHECK", f"exit status {health.returncode}", health.returncode == 0)
         yield _predict(container)
         yield _refuse(Container(podman, container.name, container.port, key=""))

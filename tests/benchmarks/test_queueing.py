@@ -19,7 +19,7 @@ def arrivals(machines: Machines, load: float, scans: int = SCANS, seed: int = 1)
 
 
 def changed(**changes: object) -> Machines:
-    return Machines(**(vars(PLAIN) | changes))  # type: ignore[arg-type]
+    return Machines(**(vars(PLAIN) | changes))
 
 
 def mean_in_system(load: float, servers: int) -> float:
