@@ -11,23 +11,10 @@ import pytest
 
 from deploy.rehearsal.base_image import BASE
 from tests.conftest import ROOT, Server, environment, free_port
+from tests.deploy.dockerfile import DOCKERFILE, copied, stage
 
-DOCKERFILE = (ROOT / "deploy" / "Dockerfile").read_text()
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 RAY_SERVE = "deploy/ray_serve.py"
-
-
-def stage(name: str) -> str:
-    """Return a stage's lines, without those that it begins with."""
-    found = re.search(rf"^FROM \S+ AS {name}\n(.*?)(?=^FROM |\Z)", DOCKERFILE, re.MULTILINE | re.DOTALL)
-    assert found, name
-    return found[1].replace("\\\n", " ")
-
-
-def copied() -> set[str]:
-    """Return what is copied from the repository."""
-    lines = re.findall(r"^COPY (?!--from)(.+) \S+$", DOCKERFILE, re.MULTILINE)
-    return {name for line in lines for name in line.split()}
 
 
 def test_the_linter_has_nothing_to_say() -> None:
