@@ -102,8 +102,22 @@ def test_kubernetes_takes_the_pods_of_ray(ray_service: Any) -> None:
         assert schemas.validate(pod, VERSIONS[-1], strict=True) == VERSIONS[-1]
 
 
+def test_ray_gets_on_kubernetes_what_it_gets_elsewhere(ray_service: Any) -> None:
+    path = ROOT / "deploy" / "serve.yaml"
+    if not path.exists():
+        pytest.skip("there is no deploy/serve.yaml")
+    expected = yaml.safe_load(path.read_text())
+    for application in expected["applications"]:
+        del application["runtime_env"]  # the image and the pods have it
+    configuration = yaml.safe_load(ray_service["spec"]["serveConfigV2"])
+    assert configuration == expected
+    for pod in pods_of(ray_service):
+        ports = {port["name"]: port["containerPort"] for port in pod["containers"][0]["ports"]}
+        assert ports["serve"] == configuration["http_options"]["port"]
+
+
 def test_ray_takes_its_configuration(ray_service: Any) -> None:
     configuration = yaml.safe_load(ray_service["spec"]["serveConfigV2"])
     assert configuration["applications"][0]["import_path"] == "deploy.ray_serve:app"
-    schema = pytest.importorskip("ray.serve.schema")
+    schema = pytest.importorskip("ray.serve.schema", exc_type=ImportError)
     schema.ServeDeploySchema.model_validate(configuration)
