@@ -68,6 +68,14 @@ class Outcome:
     failed: int = 0
     answers_s: list[float] = field(default_factory=list)
 
+    def add(self, other: "Outcome") -> None:
+        """Take in what was seen another time."""
+        self.seconds += other.seconds
+        self.sent += other.sent
+        self.refused += other.refused
+        self.failed += other.failed
+        self.answers_s += other.answers_s
+
     @property
     def scans_per_s(self) -> float:
         """Return how many scans were answered in a second."""
@@ -114,6 +122,7 @@ class Simulation:
         for _ in range(clients):
             self.environment.process(self._client(seen))
         self.environment.run()
+        seen.seconds = self.environment.now
         return seen
 
     def _arrivals(self, rate_per_s: float, seen: Outcome) -> Steps:

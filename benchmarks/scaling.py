@@ -17,6 +17,7 @@ from benchmarks.service import RunningService
 
 BUSY_CLIENTS = 4
 MOST_THREADS = 256
+REPLICATIONS = 50
 
 
 @dataclass(frozen=True)
@@ -121,11 +122,15 @@ def cost_per_million(price_per_hour: float, scans_per_s: float) -> float:
 
 
 def predict(machines: Machines, load: Load, seconds: float) -> Outcome:
-    """Return what the machines would do under a load."""
-    simulation = Simulation(machines)
-    if load.clients:
-        return simulation.closed_load(load.clients, seconds)
-    return simulation.open_load(load.share * machines.capacity_per_s, seconds)
+    """Return what the machines would do under a load that is sent as long as it is measured, many times."""
+    seen = Outcome(0)
+    for seed in range(REPLICATIONS):
+        simulation = Simulation(machines, seed=seed)
+        if load.clients:
+            seen.add(simulation.closed_load(load.clients, seconds))
+        else:
+            seen.add(simulation.open_load(load.share * machines.capacity_per_s, seconds))
+    return seen
 
 
 def measure(meter: Meter, capacity_per_s: float, load: Load, seconds: float) -> Outcome:
