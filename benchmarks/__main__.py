@@ -13,8 +13,12 @@ import numpy as np
 import typer
 from rich.console import Console
 
+from benchmarks.prices import PRICES, read_prices
+from benchmarks.queueing import Balancing, Machines
 from benchmarks.recipes import Timing, matmul_gflop_per_s, time_recipes
 from benchmarks.report import Measured, draw, print_stages, print_tables
+from benchmarks.scaling import BUSY_CLIENTS, LOADS, Meter, calibrate, measure, predict
+from benchmarks.scaling_report import Compared, print_comparison, print_costs, print_growth
 from benchmarks.service import RunningService, measure_load, percentiles, running_service
 from benchmarks.soak import soak
 from inference.engines.cores import usable_cores
@@ -31,6 +35,7 @@ HEIGHTS = (300, 400, 489, 600, 800, 991)
 CLIENTS = (1, 4, 16)
 MIXED_SIZES = 50
 REPEATS = 20
+ROUNDS_ALONE = 5
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 console = Console(soft_wrap=True)
@@ -126,6 +131,43 @@ def soak_service(
         console.print(fault)
     if seen.faults:
         raise typer.Exit(1)
+
+
+@app.command()
+def scaling(
+    seconds: Annotated[float, typer.Option(min=5, help="How long each load is sent.")] = 30,
+    balancing: Annotated[
+        Balancing, typer.Option(help="Which of several machines a scan goes to.")
+    ] = Balancing.TWO_CHOICES,
+    share: Annotated[float, typer.Option(min=0.05, help="Which share of their capacity machines get.")] = 0.8,
+    prices: Annotated[Path, typer.Option(help="What machines cost.")] = PRICES,
+) -> None:
+    """Measure one service, hold a model of it against it, and say what more machines would do and cost."""
+    priced = read_prices(prices)
+    settings = read_settings()
+    bodies = [_body((height, SCAN_SIZE[1])) for height in HEIGHTS]
+    with tempfile.TemporaryDirectory() as empty, running_service(Path(empty), API_KEY="") as service:
+        meter = Meter(service, bodies)
+        alone_s = meter.alone(ROUNDS_ALONE)
+        busy = meter.closed(BUSY_CLIENTS, seconds)
+        views = len(settings.tta_ops or read_folds(settings)[1].tta_ops) if settings.tta else 1
+        machine = Machines(
+            calibrate(alone_s, busy.scans_per_s),
+            views=views,
+            max_queue=settings.max_queue,
+            deadline_s=settings.deadline_s,
+            balancing=balancing,
+        )
+        compared = []
+        for load in LOADS:
+            seen = measure(meter, machine.capacity_per_s, load, seconds)
+            compared.append(Compared(str(load), predict(machine, load, seconds), seen))
+            console.print(f"{load}: {seen.scans_per_s:.1f} scans/s")
+    cores = usable_cores()
+    console.print(f"{_processor()}, {cores} cores; phantoms {SCAN_SIZE[1]} px wide, {HEIGHTS} px high")
+    print_comparison(compared, console)
+    print_growth(machine, share, console)
+    print_costs(priced, machine.capacity_per_s, cores, console)
 
 
 def _mixed_bodies(most: int = MIXED_SIZES) -> list[bytes]:

@@ -27,17 +27,21 @@ class RunningService:
     pid: int
     ready_s: float
 
-    def predict(self, body: bytes) -> None:
-        """POST a scan to `/predict`; raises `RuntimeError` for any answer but 200."""
+    def post(self, body: bytes) -> tuple[int, bytes]:
+        """POST a scan to `/predict`; returns the answer's status and content."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=ANSWER_DEADLINE_S)
         try:
             connection.request("POST", "/predict", body, {"Content-Type": "application/json"})
             answer = connection.getresponse()
-            content = answer.read()
-            if answer.status != http.HTTPStatus.OK:
-                raise RuntimeError(f"the service answered {answer.status}: {content[:200].decode()}")
+            return answer.status, answer.read()
         finally:
             connection.close()
+
+    def predict(self, body: bytes) -> None:
+        """POST a scan to `/predict`; raises `RuntimeError` for any answer but 200."""
+        status, content = self.post(body)
+        if status != http.HTTPStatus.OK:
+            raise RuntimeError(f"the service answered {status}: {content[:200].decode()}")
 
     def memory_mib(self, kind: str) -> float:
         """Return the process's memory: "VmRSS" is what it has, "VmHWM" the most that it had (Linux)."""

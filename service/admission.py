@@ -1,7 +1,7 @@
 """Who may wait for the ensemble: as many as there is room for, and nobody in vain."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from service.problems import Refusal
@@ -16,13 +16,16 @@ class Admission:
     A place is taken once a request is here as a whole, so that slow uploads keep nobody out.
     """
 
-    def __init__(self, *, max_queue: int, deadline_s: float) -> None:
+    def __init__(
+        self, *, max_queue: float, deadline_s: float, clock: Callable[[], float] = lambda: time.monotonic()
+    ) -> None:
         self.max_queue = max_queue
         self.deadline_s = deadline_s
         self.inside = 0
         self.interval_s = 0.0
         self._answers = 0
-        self._last_answer = time.monotonic()
+        self._now = clock
+        self._last_answer = clock()
 
     @property
     def wait_s(self) -> float:
@@ -62,11 +65,11 @@ class Admission:
         self.interval_s = interval_s
 
     def answered(self, began: float) -> None:
-        """Learn from a scan that is answered now and was begun at a reading of `time.monotonic`.
+        """Learn from a scan that is answered now and was begun at a reading of its clock, `time.monotonic`.
 
         Scans are worked on side by side, so what counts is the time since the answer before it.
         """
-        now = time.monotonic()
+        now = self._now()
         self._answers = min(self._answers + 1, MEMORY_SCANS)
         self.interval_s += (now - max(began, self._last_answer) - self.interval_s) / self._answers
         self._last_answer = now
