@@ -1,0 +1,1 @@
+"""How the service is put to work on other machines."""
