@@ -35,6 +35,7 @@ from service.middleware import VIEWS_HEADER, install_middleware
 from service.openapi import BAD_SCAN, SCAN_BODY, UNAUTHORIZED
 from service.probes import add_probes
 from service.problems import install_problem_handlers
+from service.provider import Provider
 from service.readiness import State
 from service.segmentation import Segmented, Service
 from service.server import Server
@@ -43,10 +44,13 @@ from utils import encode_request
 SERVICE = "tumor-segmentation-api"
 
 
-def create_app(settings: Settings, ensemble: Ensemble | None = None) -> FastAPI:
+def create_app(
+    settings: Settings, ensemble: Ensemble | None = None, provider: Provider | None = None
+) -> FastAPI:
     """Build the service; without an `ensemble` it loads the folds that the settings name once it runs.
 
-    Until they are loaded and warmed up, `/health/ready` and the routes that need them answer 503.
+    They run in this process, unless a `provider` has them elsewhere. Until they are loaded and warmed up,
+    `/health/ready` and the routes that need them answer 503.
     """
 
     @asynccontextmanager
@@ -63,7 +67,7 @@ def create_app(settings: Settings, ensemble: Ensemble | None = None) -> FastAPI:
         redoc_url=None,
         swagger_ui_oauth2_redirect_url=None,
     )
-    app.state.service = Service(settings, ensemble)
+    app.state.service = Service(settings, ensemble, provider)
     install_problem_handlers(app)
     _add_routes(app, guarded=bool(settings.api_key))
     if settings.ui:

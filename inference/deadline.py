@@ -23,3 +23,7 @@ class Deadline:
     def allows_another_pass(self) -> bool:
         """Say whether a pass that begins now would end in time, if it takes as long as the longest so far."""
         return time.monotonic() + self._longest_pass <= self.due
+
+    def left_s(self) -> float:
+        """Return how many seconds are left, for another process whose clock reads otherwise."""
+        return self.due - time.monotonic()

@@ -24,6 +24,13 @@ class FoldMaps:
         pairs = zip(self.preparations, self.sums, strict=True)
         return [p.restore(total / np.float32(self.views), self.scan_size) for p, total in pairs]
 
+    def mean(self) -> FloatMap:
+        """Return the mean map over folds and views, (H, W) float32."""
+        total = np.zeros(self.scan_size, dtype=np.float32)
+        for preparation, of_fold in zip(self.preparations, self.sums, strict=True):
+            total += preparation.restore(of_fold, self.scan_size)  # (H, W)
+        return total / np.float32(len(self.sums) * self.views)
+
 
 def mask_disagreement(maps: Sequence[FloatMap], threshold: float) -> float | None:
     """Return one less the mean Dice of the masks that maps (H, W) give alone, over all pairs of them.

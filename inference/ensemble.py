@@ -109,7 +109,20 @@ class Ensemble:
         probability_map, views, fold_maps, prepare_s = self._infer(
             recognition, self.tta_ops, deadline or Deadline(), started
         )
-        inferred = time.perf_counter()
+        timings_s = {"prepare": prepare_s, "infer": time.perf_counter() - started - prepare_s}
+        return self.conclude(scan, recognition, probability_map, views, fold_maps, timings_s)
+
+    def conclude(
+        self,
+        scan: Scan,
+        recognition: Recognition,
+        probability_map: FloatMap,
+        views: tuple[str, ...],
+        fold_maps: FoldMaps,
+        timings_s: dict[str, float],
+    ) -> Prediction:
+        """Return what a scan's map (H, W) says of it; `timings_s` are those of the stages before."""
+        began = time.perf_counter()
         mask, probability = decide(
             probability_map,
             threshold=self.threshold,
@@ -117,17 +130,13 @@ class Ensemble:
             blank_below=self.blank_below,
         )
         validate_segmentation(scan, mask)
-        timings = {
-            "prepare": prepare_s,
-            "infer": inferred - started - prepare_s,
-            "find": time.perf_counter() - inferred,
-        }
+        timings_s = timings_s | {"find": time.perf_counter() - began}
         return Prediction(
             mask,
             probability_map,
             probability,
             views,
-            {k: 1000 * v for k, v in timings.items()},
+            {stage: 1000 * seconds for stage, seconds in timings_s.items()},
             fold_maps,
             self.threshold,
             recognition.scan,
@@ -185,11 +194,8 @@ class Ensemble:
             if len(of_folds) == len(self.folds):
                 views += ops
                 sums = [so_far + of_fold for so_far, of_fold in zip(sums, of_folds, strict=True)]
-        total = np.zeros(size, dtype=np.float32)
-        for preparation, over_views in zip(preparations, sums, strict=True):
-            total += preparation.restore(over_views, size)  # (H, W)
         fold_maps = FoldMaps(tuple(sums), len(views), tuple(preparations), size)
-        return total / np.float32(len(self.folds) * len(views)), tuple(views), fold_maps, prepare_s
+        return fold_maps.mean(), tuple(views), fold_maps, prepare_s
 
     def _pass(
         self, fold: int, prepared: FloatMap, ops: tuple[str, ...], deadline: Deadline, must: bool

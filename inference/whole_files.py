@@ -24,6 +24,11 @@ def write_whole(path: Path, content: bytes) -> None:
 
 def write_png(path: Path, image: npt.NDArray[np.uint8]) -> None:
     """Write a grey (H, W) or RGB (H, W, 3) uint8 image as PNG."""
+    write_whole(path, png_of(image))
+
+
+def png_of(image: npt.NDArray[np.uint8]) -> bytes:
+    """Return a grey (H, W) or RGB (H, W, 3) uint8 image as a PNG file."""
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, format="PNG", compress_level=FAST)
-    write_whole(path, buffer.getvalue())
+    return buffer.getvalue()

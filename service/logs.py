@@ -20,7 +20,7 @@ LOG_FILE = "api.log"
 MAX_BYTES, KEPT_FILES = 10_000_000, 5
 
 
-def configure_logging(settings: Settings) -> None:
+def configure_logging(settings: Settings, *, to_file: bool = True) -> None:
     """Send everything to the console and to a rotated file; without a writable folder, to the console."""
     logger.remove()
     keys = [key.get_secret_value() for key in settings.api_key]
@@ -35,8 +35,9 @@ def configure_logging(settings: Settings) -> None:
     logger.add(sys.stderr, **options)
     path = settings.log_dir / LOG_FILE
     try:
-        settings.log_dir.mkdir(parents=True, exist_ok=True)
-        logger.add(LogFile(path, maxBytes=MAX_BYTES, backupCount=KEPT_FILES, encoding="utf-8"), **options)
+        if to_file:
+            settings.log_dir.mkdir(parents=True, exist_ok=True)
+            logger.add(LogFile(path, maxBytes=MAX_BYTES, backupCount=KEPT_FILES, encoding="utf-8"), **options)
     except OSError as error:
         logger.warning("no log file: {} cannot be written ({})", path, error.strerror)
     logging.basicConfig(handlers=[_ToLoguru()], level=logging.INFO, force=True)

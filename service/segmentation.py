@@ -1,4 +1,4 @@
-"""What the routes share: the one ensemble of this process, and the scans that it works on."""
+"""What the routes share: the one ensemble, and the scans that it works on."""
 
 import asyncio
 import time
@@ -12,13 +12,14 @@ from fastapi import Request
 from loguru import logger
 
 from inference.deadline import Deadline
-from inference.ensemble import Ensemble, Prediction, load_ensemble
+from inference.ensemble import Ensemble, Prediction
 from inference.errors import ScanError
 from inference.settings import Settings
 from inference.volumes.scan import VolumeScan
 from service.admission import Admission
 from service.metrics import Metrics
 from service.problems import Refusal
+from service.provider import InProcess, Provider
 from service.readiness import State
 from service.scan_content import Content
 from service.turns import wait_for_turn
@@ -65,9 +66,12 @@ async def encode_mask(prediction: Prediction, _: VolumeScan | None) -> str:
 class Service:
     """The ensemble, whether it can be used, and who waits for it."""
 
-    def __init__(self, settings: Settings, ensemble: Ensemble | None) -> None:
+    def __init__(
+        self, settings: Settings, ensemble: Ensemble | None, provider: Provider | None = None
+    ) -> None:
         self.settings = settings
         self.ensemble = ensemble
+        self.provider = provider or InProcess()
         self.state = State.STARTING
         self.started = time.monotonic()
         self.admission = Admission(max_queue=settings.max_queue, deadline_s=settings.deadline_s)
@@ -82,9 +86,9 @@ class Service:
         """Load the folds where that has not been done, and warm them up, off the event loop."""
         try:
             if self.ensemble is None:
-                self.ensemble = await run_sync(load_ensemble, self.settings)
+                self.ensemble = await self.provider.load(self.settings)
             began = time.monotonic()
-            await run_sync(self.ensemble.warm_up)
+            await self.provider.warm_up(self.ensemble)
         except Exception as error:
             self.state = State.FAILED
             logger.error("the service cannot start: {}", error)
@@ -152,8 +156,8 @@ class Service:
         timeout_s = self.settings.engine_timeout_s
         try:
             with anyio.fail_after(timeout_s):
-                return await run_sync(self.ensemble.predict, scan, deadline, abandon_on_cancel=True)
-        except ScanError:
+                return await self.provider.predict(self.ensemble, scan, deadline)
+        except (ScanError, Refusal):
             raise
         except TimeoutError:
             self.engine_hangs = True
@@ -180,7 +184,7 @@ class Service:
         pause_s = 1
         while True:
             try:
-                await run_sync(self.ensemble.warm_up, abandon_on_cancel=True)
+                await self.provider.warm_up(self.ensemble)
             except Exception as error:
                 if self.state is State.READY:
                     self.state = State.FAILED

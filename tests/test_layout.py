@@ -34,6 +34,7 @@ def test_serving_imports_no_training() -> None:
     unwanted = ["training", "torch", "wandb", "lightning", "albumentations", "sklearn", "matplotlib"]
     unwanted += ["nibabel", "pydicom", "highdicom"]  # until the first volume
     unwanted += ["requests", "dicomweb_client"]  # which only a PACS needs
+    unwanted += ["ray", "pyarrow"]  # of a group of their own
     printed = subprocess.run(
         [sys.executable, "-c", loaded, *unwanted], cwd=ROOT, capture_output=True, text=True, check=True
     )

@@ -16,10 +16,12 @@ from inference.volumes.look import PIXEL_MM, SUV_MAX
 from training import judging
 from training.config import FitConfig
 from training.data import DEFAULT_DATA_DIR, DataError, find_cases, read_case, read_cases
+from training.fit_folds import fit_folds, parse_folds
 from training.folds import SPLIT_FILE, read_split, split_scans, write_split
 from training.look import BODY_LENGTH_MM, LIVER_SUV_MEAN, measure_look
 from training.options import Data, Models, SplitFile, console
 from training.phantoms import write_phantoms, write_samples
+from training.plan import Plan
 from training.publishing import export_runs
 from training.quantization import quantize_folds
 from training.recipes import RECIPES
@@ -81,11 +83,22 @@ def split(
 
 @app.command()
 def fit(
-    fold: Annotated[int, typer.Option(help="The fold to hold out.")],
+    fold: Annotated[int | None, typer.Option(help="The fold to hold out.", show_default=False)] = None,
+    folds: Annotated[
+        str | None,
+        typer.Option(metavar="K,L,...", help="Several folds instead, one after another or with --ray."),
+    ] = None,
+    ray: Annotated[
+        bool,
+        typer.Option(
+            "--ray", help="Train --folds side by side on the Ray cluster of RAY_ADDRESS, or of this machine."
+        ),
+    ] = False,
     data: Data = DEFAULT_DATA_DIR,
     split_file: SplitFile = SPLIT_FILE,
     run_dir: Annotated[
-        Path | None, typer.Option(help="Where the run is kept; by default runs/foldK.")
+        Path | None,
+        typer.Option(help="Where the run is kept, by default runs/foldK; of --folds, where foldK is."),
     ] = None,
     resume: Annotated[bool, typer.Option(help="Go on with a run that was cut off.")] = False,
     option: Annotated[
@@ -110,22 +123,39 @@ def fit(
         ),
     ] = False,
 ) -> None:
-    """Train one fold; a run is a folder with its configuration, metrics, curves, checkpoints and weights."""
-    from training.fit import fit as fit_fold  # imports Lightning, which no other command needs
-
+    """Train folds; a run is a folder with its configuration, metrics, curves, checkpoints and weights."""
+    if (fold is None) == (folds is None):
+        raise DataError("give either --fold or --folds")
+    if ray and folds is None:
+        raise DataError("--ray trains several folds side by side: name them with --folds")
     if recipe not in RECIPES:
         raise DataError(f"--recipe {recipe} is none of {', '.join(RECIPES)}")
     changes = RECIPES[recipe] | dict(_changes(option or []))
     changes |= {
         name: v for name, v in (("epochs", epochs), ("encoder_weights", encoder_weights)) if v is not None
     }
-    config = FitConfig.model_validate({"fold": fold} | changes)
-    folder = run_dir or Path("runs") / f"fold{fold}"
     held_out = read_split(split_file)
-    weights = fit_fold(
-        config, data_dir=data, split=held_out, run_dir=folder, resume=resume, log_scans=log_scans
-    )
-    console.print(f"trained weights: {weights}")
+    if fold is not None:
+        from training.fit import fit as fit_fold  # imports Lightning, which no other command needs
+
+        config = FitConfig.model_validate({"fold": fold} | changes)
+        folder = run_dir or Path("runs") / f"fold{fold}"
+        weights = fit_fold(
+            config, data_dir=data, split=held_out, run_dir=folder, resume=resume, log_scans=log_scans
+        )
+        console.print(f"trained weights: {weights}")
+        return
+    plans = [
+        Plan(
+            FitConfig.model_validate({"fold": each} | changes),
+            data.resolve(),
+            held_out,
+            ((run_dir or Path("runs")) / f"fold{each}").resolve(),
+            log_scans,
+        )
+        for each in parse_folds(folds or "")
+    ]
+    raise typer.Exit(fit_folds(plans, resume=resume, on_ray=ray))
 
 
 @app.command()

@@ -2,7 +2,6 @@
 
 import os
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 from dotenv import load_dotenv
@@ -10,26 +9,12 @@ from loguru import logger
 
 from training.config import FitConfig
 from training.data import DEFAULT_DATA_DIR, find_cases, read_cases
-from training.folds import Split, read_split, split_scans
+from training.folds import read_split, split_scans
 from training.phantoms import write_phantoms
+from training.plan import Plan
 
 REHEARSAL_DIR = Path("results/notebook")
 REHEARSAL_FOLDS = 4
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What `fit` is called with; `resume` where the run's folder already holds a run."""
-
-    config: FitConfig
-    data_dir: Path
-    split: Split
-    run_dir: Path
-
-    @property
-    def resume(self) -> bool:
-        """Say whether the run has been begun before."""
-        return (self.run_dir / "config.json").exists()
 
 
 def load_key() -> None:

@@ -9,6 +9,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+from loguru import logger
+
 from inference.errors import ScanError
 from inference.scan_findings import ScanFindings
 from inference.volumes.measurement import MEASURED
@@ -57,6 +59,16 @@ def failure(scan: str, reason: str) -> Row:
     return dict.fromkeys(COLUMNS) | {"scan": scan, "error": " ".join(reason.split())}
 
 
+def reason_of(error: Exception, scan: object) -> str:
+    """Return why a scan could not be segmented, in a sentence."""
+    if isinstance(error, ScanError):
+        return str(error)
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    logger.opt(exception=error).debug("{} could not be segmented", scan)
+    return f"it could not be segmented ({type(error).__name__}: {error})"
+
+
 class Lines(Protocol):
     """How rows are written, a line each, and read again."""
 
@@ -88,7 +100,7 @@ class CsvLines:
         """Return a row as one line, its end included."""
         text = io.StringIO()
         quoted = f"'{row['scan']}" if FORMULA.match(row["scan"]) else row["scan"]
-        csv.DictWriter(text, self.fields, lineterminator="\n").writerow(self._flat(row) | {"scan": quoted})
+        csv.DictWriter(text, self.fields, lineterminator="\n").writerow(self.flat(row) | {"scan": quoted})
         return text.getvalue()
 
     def rows(self, text: str) -> Iterable[Row]:
@@ -100,7 +112,8 @@ class CsvLines:
             name = row["scan"]
             yield row | {"scan": name[1:] if name.startswith("'") and FORMULA.match(name) else name}
 
-    def _flat(self, row: Row) -> Row:
+    def flat(self, row: Row) -> Row:
+        """Return a row with plain values in its columns, and with those that only CSV has."""
         if not isinstance(row["lesions"], list):
             return row
         return row | {

@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from loguru import logger
 
 from inference.cli.console import progress_bar, tell
-from inference.cli.findings_file import Format, Row, failure
+from inference.cli.findings_file import Format, Row, failure, reason_of
 from inference.cli.results import Results
 from inference.cli.side_by_side import BESIDE, side_by_side
 from inference.cli.sources import Source, find_sources
 from inference.cli.volume_files import VolumeFiles
 from inference.ensemble import Ensemble, load_ensemble
-from inference.errors import ResultsError, ScanError
+from inference.errors import ResultsError, SettingsError
+from inference.ray_group import need_ray
 from inference.settings import read_settings
 from inference.volumes.look import SUV_MAX
 from inference.volumes.options import VolumeOptions, parse_spacing
@@ -39,9 +39,7 @@ def segment(
             show_default=False,
         ),
     ],
-    out: Annotated[Path, typer.Option(help="Where masks, overlays and findings go.")] = Path(
-        "results/segment"
-    ),
+    out: Annotated[str, typer.Option(help="Where masks, overlays and findings go.")] = "results/segment",
     resume: Annotated[
         bool, typer.Option("--resume", help="Leave out the scans that are done in --out already.")
     ] = False,
@@ -64,6 +62,25 @@ def segment(
     nifti: Annotated[
         bool, typer.Option("--nifti", help="Of volumes: write the mask as NIfTI too, where it lies.")
     ] = False,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="On a Ray cluster: its address, auto for this machine's, or local to start one. Paths and "
+            "--out may be addresses too, such as s3://bucket/scans, folders are searched to any depth, and "
+            "the findings are findings.parquet.",
+        ),
+    ] = None,
+    ray_cpus: Annotated[
+        float, typer.Option(help="On a Ray cluster: how many cores an ensemble is given.")
+    ] = 2,
+    ray_gpus: Annotated[
+        float | None,
+        typer.Option(
+            help="On a Ray cluster: which share of a GPU it is given; by default half, where there are GPUs.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Write a mask and an overlay for every scan, and one file of what was found.
 
@@ -75,6 +92,7 @@ def segment(
     - `python -m inference segment scans/ --out masks --resume`: what a run that was cut off has left
     - `python -m inference segment series/ --dicom-seg`: a PET series in DICOM, back as DICOM Segmentation
     - `python -m inference segment suv.nii.gz --nifti`: a volume in SUV
+    - `python -m inference segment /mnt/scans --out /mnt/masks --ray auto`: on all machines of a Ray cluster
 
     A mask has its scan's size, and is white where there is tumour. The findings have a line a scan: whether
     there is tumour and how probable, its area and lesions, how far the folds disagree, what is unusual about
@@ -82,8 +100,22 @@ def segment(
     """
     options = VolumeOptions(parse_spacing(spacing), orientation, suv_max)
     volume_files = VolumeFiles(options, dicom_seg=dicom_seg, nifti=nifti)
+    if ray is not None:
+        if findings_format != "csv":
+            raise SettingsError("--format is for one machine: on a Ray cluster the findings are Parquet")
+        need_ray("inference segment")
+        from inference.cli.ray_segment import Share, segment_on_ray
+
+        share = Share(ray_cpus, ray_gpus)
+        raise typer.Exit(
+            segment_on_ray(
+                paths, out, ray, share, volume_files=volume_files, overlays=overlays, resume=resume
+            )
+        )
     sources = find_sources(paths, _standard_input)
-    results = Results(out, findings_format=findings_format, overlays=overlays, volume_files=volume_files)
+    results = Results(
+        Path(out), findings_format=findings_format, overlays=overlays, volume_files=volume_files
+    )
     ensemble = load_ensemble(read_settings())
     if segment_into(results, ensemble, sources, resume=resume):
         raise typer.Exit(1)
@@ -140,13 +172,8 @@ def _row(source: Source, done: Future[Row]) -> Row:
         return done.result()
     except ResultsError:
         raise
-    except ScanError as error:
-        reason = str(error)
-    except OSError as error:
-        reason = error.strerror or str(error)
     except Exception as error:
-        logger.opt(exception=error).debug("{} could not be segmented", source.path)
-        reason = f"it could not be segmented ({type(error).__name__}: {error})"
+        reason = reason_of(error, source.path)
     tell(f"{source.path}: {reason}")
     return failure(source.path.name, reason)
 

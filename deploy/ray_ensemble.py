@@ -1,0 +1,155 @@
+"""The ensemble as a Ray Serve deployment: a replica is one ensemble, on a few cores or a share of a card."""
+
+import asyncio
+import os
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import ray
+from loguru import logger
+from ray import serve
+
+from inference.deadline import Deadline
+from inference.ensemble import Ensemble, Prediction, load_ensemble
+from inference.findings import Classifier
+from inference.preparation import FloatMap
+from inference.settings import read_settings
+from inference.together import predict_together
+from inference.weights import FoldFile
+from service.logs import configure_logging
+from utils import Scan
+
+Found = TypeVar("Found")
+
+BATCH_PIXELS = 2_000_000
+"""Of scans that a card works on at once: ten of the usual size."""
+
+BATCH_WAIT_S = 0.01
+
+
+@dataclass(frozen=True)
+class Description:
+    """What an ensemble is, without the networks that make it heavy: so it is sent to whoever asks it."""
+
+    folds: tuple[FoldFile, ...]
+    engine: str
+    tta_ops: tuple[str, ...]
+    threshold: float
+    classifier: Classifier | None
+    blank_below: float
+
+    def without_networks(self, scans_at_once: int) -> Ensemble:
+        """Return the ensemble as the service describes and counts it; it computes nothing."""
+        return Ensemble(
+            self.folds,
+            _Elsewhere(self.engine, scans_at_once),
+            tta_ops=self.tta_ops,
+            threshold=self.threshold,
+            classifier=self.classifier,
+            blank_below=self.blank_below,
+        )
+
+
+@dataclass
+class _Elsewhere:
+    """An engine of other processes, by name."""
+
+    name: str
+    parallel_passes: int
+    views_per_pass: int = 1
+
+    def run(self, fold: int, views: FloatMap) -> FloatMap:
+        """Raise: whoever comes here has not asked a replica."""
+        raise RuntimeError(f"{self.name} runs in other processes: ask the deployment")
+
+
+class EnsembleReplica:
+    """Loads the folds that the environment names, and segments scans (H, W) or (H, W, 3) uint8.
+
+    On a card, scans that wait at the same time are computed together, as many as `batch_pixels` allows
+    (`user_config`); on a CPU each by itself, which is faster there.
+    """
+
+    def __init__(self) -> None:
+        settings = read_settings()
+        configure_logging(settings, to_file=False)
+        _keep_to_own_cores()
+        self.ensemble = load_ensemble(settings)
+        self.ensemble.warm_up()
+        self.takes_batches = self.ensemble.engine.views_per_pass > 1
+        self.longest_s = settings.engine_timeout_s
+        self.batch_pixels = BATCH_PIXELS
+        self._began: dict[int, float] = {}
+        self._is_doubted = False
+        self._together = serve.batch(
+            max_batch_size=self.batch_pixels, batch_wait_timeout_s=BATCH_WAIT_S, batch_size_fn=_pixels
+        )(self._predict_together)
+        logger.info("a replica is ready: {}", self.ensemble.identity())
+
+    def reconfigure(self, user_config: dict[str, Any]) -> None:
+        """Take over what `user_config` says of batches: `batch_pixels` and `batch_wait_s`."""
+        self.batch_pixels = int(user_config.get("batch_pixels", BATCH_PIXELS))
+        self._together.set_max_batch_size(self.batch_pixels)
+        self._together.set_batch_wait_timeout_s(float(user_config.get("batch_wait_s", BATCH_WAIT_S)))
+
+    def describe(self) -> Description:
+        """Return what answers here."""
+        of = self.ensemble
+        return Description(of.folds, of.engine.name, of.tta_ops, of.threshold, of.classifier, of.blank_below)
+
+    async def predict(self, scan: Scan, left_s: float) -> Prediction:
+        """Segment a scan whose answer is due in `left_s` seconds."""
+        deadline = Deadline(left_s)
+        if self.takes_batches and _pixels([scan]) <= self.batch_pixels:
+            prediction: Prediction = await self._together(scan)
+            return prediction
+        return await asyncio.to_thread(self._watched, self.ensemble.predict, scan, deadline)
+
+    async def check_health(self) -> None:
+        """Raise, so that this replica is replaced, where its engine hangs, or fails at a blank scan too."""
+        longest_s = time.monotonic() - min(list(self._began.values()), default=time.monotonic())
+        if longest_s > self.longest_s:
+            raise RuntimeError(f"the engine hangs: no answer in {longest_s:.0f} s")
+        if self._is_doubted:
+            await asyncio.to_thread(self.ensemble.warm_up)
+            self._is_doubted = False
+
+    async def _predict_together(self, scans: Sequence[Scan]) -> list[Prediction]:
+        return await asyncio.to_thread(self._watched, predict_together, self.ensemble, scans)
+
+    def _watched(self, predict: Callable[..., Found], *arguments: object) -> Found:
+        """Predict, note since when, and doubt the engine where it fails.
+
+        In the thread that predicts: a request that is cancelled meanwhile leaves an engine that hangs.
+        """
+        self._began[threading.get_ident()] = time.monotonic()
+        try:
+            return predict(*arguments)
+        except Exception:
+            self._is_doubted = True
+            raise
+        finally:
+            del self._began[threading.get_ident()]
+
+
+def _pixels(scans: Sequence[Scan]) -> int:
+    return sum(scan.shape[0] * scan.shape[1] for scan in scans)
+
+
+def _keep_to_own_cores() -> None:
+    """Keep to as many of the node's cores as the replica was given, each replica to others.
+
+    Ray counts cores and keeps nobody to them, and the engine takes all that it may run on.
+    """
+    own = int(ray.get_runtime_context().get_assigned_resources().get("CPU", 0))
+    if not own or not hasattr(os, "sched_setaffinity"):
+        return
+    cores = sorted(os.sched_getaffinity(0))
+    first = serve.get_replica_context().rank.local_rank * own
+    mine = {cores[(first + further) % len(cores)] for further in range(own)}
+    for thread in Path("/proc/self/task").iterdir():
+        os.sched_setaffinity(int(thread.name), mine)
