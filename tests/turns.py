@@ -27,6 +27,9 @@ LONGEST = (
     "test_notebook.py",
     "test_ending.py",
     "test_startup.py",
+    "test_fit_folds.py",
+    "test_serve.py",
+    "test_pacs.py",
 )
 """Begun last, one of them would run when there is nothing left for the other processes to do."""
 
