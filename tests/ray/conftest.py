@@ -6,7 +6,10 @@ from typing import Any
 import psutil
 import pytest
 
+from inference.ray_group import use_installed_packages
 from tests.conftest import ROOT
+
+use_installed_packages()
 
 CORES = 4  # as Ray counts: what a test's processes are given, and no more than a number
 STORE_BYTES = 78 * 1024 * 1024
