@@ -20,7 +20,8 @@ from deploy.rehearsal.proof import ROOT, prove
 
 DOCKERFILE = ROOT / "deploy" / "Dockerfile"
 IMAGE = "localhost/tumor-segmentation-api:rehearsal"
-CACHE_INSIDE = "/root/.cache/uv"
+CACHE_INSIDE = "/var/cache/uv"
+"""The `UV_CACHE_DIR` of the stages that build."""
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 console = Console(soft_wrap=True, highlight=False)
