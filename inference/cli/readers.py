@@ -4,7 +4,7 @@ Volumes become a scan too, which knows what it was made of: `inference/volumes`.
 """
 
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from inference.volumes.options import VolumeOptions
 from inference.volumes.reading import SUFFIXES
@@ -35,6 +35,12 @@ def result_name(path: Path) -> str:
         return path.name
     known = ending(path)
     return path.name[: -len(known)] if known else path.stem
+
+
+def result_path(listed: str) -> str:
+    """Return what the results are named after of a scan that is listed so: the folders in it are kept."""
+    path = PurePosixPath(listed)
+    return str(path.with_name(result_name(Path(path.name))))
 
 
 def read_scan(path: Path) -> Scan:

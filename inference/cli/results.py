@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from inference.cli.findings_file import FindingsFile, Format, Row, success
-from inference.cli.readers import result_name
+from inference.cli.readers import result_path
 from inference.cli.sources import MADE_BY, Source
 from inference.cli.volume_files import VolumeFiles
 from inference.ensemble import Ensemble, Prediction
@@ -63,8 +63,8 @@ class Results:
         self._spare_what_is_not_ours(sources)
         done = {row["scan"]: row["fingerprint"] for row in rows if not row["error"]}
         to_do = [source for source in sources if not self._is_done(source, done)]
-        again = {source.name for source in to_do} | {source.path.name for source in to_do}
-        kept = [row for row in rows if not again & {row["scan"], result_name(Path(row["scan"]))}]
+        again = {source.name for source in to_do} | {source.listed for source in to_do}
+        kept = [row for row in rows if not again & {row["scan"], result_path(row["scan"])}]
         with self._writing():
             # in this order, so that whenever it is cut off no row stands beside what it is not of
             self.findings.start(kept)
@@ -85,8 +85,9 @@ class Results:
         fingerprint = self._fingerprint(digest)
         files = list(self.volume_files.made_of(volume, prediction.mask, self._stem(source), fingerprint))
         overlay = draw_overlay(prediction.scan, prediction.mask, found.lesions) if self.overlays else None
-        row = success(source.path.name, found, fingerprint)
+        row = success(source.listed, found, fingerprint)
         with self._writing():
+            self._stem(source).parent.mkdir(parents=True, exist_ok=True)
             for path, content in files:
                 write_whole(path, content)
             prediction.save_mask(self.mask_path(source))
@@ -133,10 +134,10 @@ class Results:
         pictures += self.volume_paths(source)
         try:
             return (
-                source.path.name in done
+                source.listed in done
                 and all(os.path.exists(picture) for picture in pictures)
                 and (fingerprint := self._fingerprint(source.digest())) is not None
-                and fingerprint == done[source.path.name]
+                and fingerprint == done[source.listed]
             )
         except OSError:
             return False

@@ -175,7 +175,7 @@ def _row(source: Source, done: Future[Row]) -> Row:
     except Exception as error:
         reason = reason_of(error, source.path)
     tell(f"{source.path}: {reason}")
-    return failure(source.path.name, reason)
+    return failure(source.listed, reason)
 
 
 def _standard_input() -> bytes:

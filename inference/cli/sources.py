@@ -3,9 +3,10 @@
 import glob
 import hashlib
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
 
 from inference.cli.readers import lies_in_folders, read_scan, read_volume_scan, result_name
 from inference.errors import ScanError
@@ -34,15 +35,24 @@ HEAD_BYTES = 1024
 
 @dataclass(frozen=True)
 class Source:
-    """A scan to segment, not yet read: a file, a folder of a DICOM series, or standard input's bytes."""
+    """A scan to segment, not yet read: a file, a folder of a DICOM series, or standard input's bytes.
+
+    `folder` is where its results go below the folder of all results.
+    """
 
     path: Path
     content: bytes | None = None
+    folder: PurePosixPath = PurePosixPath()
+
+    @property
+    def listed(self) -> str:
+        """Return what the scan is called in the findings."""
+        return str(self.folder / self.path.name)
 
     @property
     def name(self) -> str:
         """Return what the results are named after."""
-        return result_name(self.path)
+        return str(self.folder / result_name(self.path))
 
     def read(self) -> Scan:
         """Read the scan; raises `ScanError` or `OSError`."""
@@ -81,7 +91,8 @@ def find_sources(arguments: Sequence[str], standard_input: Callable[[], bytes]) 
     A folder of DICOM files is one volume; another gives the scans that lie in it itself, and a glob
     (`**` is any depth) what it fits; both pass over hidden files, labels, masks and overlays beside their
     scan, and masks and overlays in a folder of results. `-` is a scan, or a list of files line by line or
-    with NUL between them; `standard_input` is called for it alone.
+    with NUL between them; `standard_input` is called for it alone. Where scans of several folders have one
+    name, the results of all keep the folders below the one that they have in common.
     Raises `ScanError` where an argument names nothing, or two scans' results would have one name.
     """
     found: dict[Path, Source] = {}
@@ -90,15 +101,29 @@ def find_sources(arguments: Sequence[str], standard_input: Callable[[], bytes]) 
             found.setdefault(source.path.resolve(), source)
     if not found:
         raise ScanError(f"there is no PNG, JPEG, NIfTI or DICOM file in {', '.join(arguments)}")
+    sources = _apart(list(found.values()))
     paths: dict[str, Path] = {}
-    for source in found.values():
+    for source in sources:
         if source.name in paths:
             raise ScanError(
                 f"{paths[source.name]} and {source.path} would both have the mask {source.name}_mask.png: "
                 "segment them apart, each with an --out of its own"
             )
         paths[source.name] = source.path
-    return list(found.values())
+    return sources
+
+
+def _apart(sources: list[Source]) -> list[Source]:
+    """Return the scans with their folders, where names alone would not tell them apart."""
+    most_common = Counter(source.name for source in sources).most_common(1)
+    if most_common[0][1] == 1:
+        return sources
+    parents = [Path(os.path.abspath(source.path)).parent for source in sources]
+    common = os.path.commonpath(parents)
+    return [
+        replace(source, folder=PurePosixPath(parent.relative_to(common).as_posix()))
+        for source, parent in zip(sources, parents, strict=True)
+    ]
 
 
 def _find(argument: str, standard_input: Callable[[], bytes]) -> list[Source]:
@@ -133,8 +158,13 @@ def _from(content: bytes) -> list[Source]:
 def without_derived(paths: Iterable[Path]) -> list[Path]:
     """Return the scans among files, sorted, without those that belong to a scan, there or elsewhere."""
     scans = sorted(path for path in paths if lies_in_folders(path))
-    results = {folder for folder in {path.parent for path in scans} if (folder / MADE_BY).exists()}
+    results = {folder for folder in {path.parent for path in scans} if _holds_results(folder)}
     scans = [p for p in scans if p.parent not in results or not result_name(p).endswith(RESULTS)]
     names = {(path.parent, result_name(path)) for path in scans}
     derived = {(folder, name + kind) for folder, name in names for kind in DERIVED}
     return [path for path in scans if (path.parent, result_name(path)) not in derived]
+
+
+def _holds_results(folder: Path) -> bool:
+    """Say whether a folder is one of results, or lies in one, which keeps folders of scans of one name."""
+    return any((above / MADE_BY).exists() for above in (folder, *folder.parents))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 
-from inference.cli.readers import result_name
+from inference.cli.readers import result_path
 from inference.cli.sources import MADE_BY, STANDARD_INPUT, Source, without_derived
 from inference.cli.stores import Store, Stored
 from inference.errors import ScanError
@@ -30,8 +30,7 @@ class StoredScan:
         """Return what the results are named after: the name without the ending, folders included."""
         if self._is_series:
             return self.name
-        name = PurePosixPath(self.name)
-        return str(name.with_name(result_name(Path(name.name))))
+        return result_path(self.name)
 
     def read(self, options: VolumeOptions) -> tuple[Scan, VolumeScan | None, str | None]:
         """Return the scan, the volume it was made of, if any, and a hash of the content.

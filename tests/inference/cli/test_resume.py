@@ -64,6 +64,27 @@ def test_another_scan_of_the_same_name_is_not_done(
     assert [row["scan"] for row in rows(out)] == ["scan.png"]
 
 
+def test_scans_of_one_name_are_done_each_in_its_folder(
+    tmp_path: Path, out: Path, ensemble: Ensemble, engine: DarkEngine
+) -> None:
+    scans = [phantom(tmp_path / name / "scan.png", seed) for seed, name in enumerate("ab")]
+    bad = tmp_path / "b" / "bad.png"
+    bad.write_bytes(b"no picture")
+    arguments = ["segment", *map(str, scans), str(bad), "--out", str(out), "--resume"]
+    assert main(arguments) == 1
+    assert {row["scan"]: bool(row["error"]) for row in rows(out)} == {
+        "a/scan.png": False,
+        "b/scan.png": False,
+        "b/bad.png": True,
+    }
+    assert (mask(out / "a") != mask(out / "b")).any()
+    phantom(bad, 3)
+    passes = count_passes(engine)
+    assert main(arguments) == 0
+    assert len(passes) == 1
+    assert sorted(row["scan"] for row in rows(out)) == ["a/scan.png", "b/bad.png", "b/scan.png"]
+
+
 def test_cut_off_at_its_beginning_a_run_with_other_settings_leaves_no_rows_of_the_last(
     scan: Path, out: Path, ensemble: Ensemble, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -47,12 +47,33 @@ def test_results_hidden_files_and_folders_are_no_scans(tmp_path: Path) -> None:
     out = tmp_path / "out"
     (tmp_path / "folder.png").mkdir()
     out.mkdir()
-    for name in ("a.png", "._a.png", "out/a_mask.png", "out/a_overlay.png", "out/made_by.json"):
+    (out / "p1").mkdir()
+    for name in ("a.png", "._a.png", "out/a_mask.png", "out/p1/a_overlay.png", "out/made_by.json"):
         (tmp_path / name).touch()
     for argument in (str(tmp_path), f"{tmp_path}/**/*.png", f"{tmp_path}/**/*"):
         assert names(find_sources([argument], NOTHING)) == ["a"]
     with pytest.raises(ScanError, match="there is no PNG"):
         find_sources([str(out)], NOTHING)
+
+
+def test_scans_of_one_name_keep_their_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("p1/late/mip.png", "p2/mip.png", "p2/other.png", "p3/pet.nii.gz"):
+        (tmp_path / "data" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "data" / name).touch()
+    monkeypatch.chdir(tmp_path)
+    sources = find_sources(["data/**/*.*"], NOTHING)
+    assert names(sources) == ["p1/late/mip", "p2/mip", "p2/other", "p3/pet"]
+    assert [source.listed for source in sources] == [
+        "p1/late/mip.png",
+        "p2/mip.png",
+        "p2/other.png",
+        "p3/pet.nii.gz",
+    ]
+    assert names(find_sources(["data/p2", "data/p3"], NOTHING)) == ["mip", "other", "pet"]
+    assert names(find_sources(["data/p2/mip.png", "data/p2/../p1/late/mip.png"], NOTHING)) == [
+        "p2/mip",
+        "p1/late/mip",
+    ]
 
 
 def test_standard_input_brings_a_scan_or_a_list(folder: Path) -> None:
@@ -80,7 +101,7 @@ def test_standard_input_is_read_for_its_argument_alone(folder: Path) -> None:
         (["nothing.png"], "nothing.png does not exist"),
         (["*.gif"], r"no file fits \*.gif"),
         (["empty"], "there is no PNG, JPEG, NIfTI or DICOM file in empty"),
-        (["a.png", "b/a.png"], r"a\.png and .*b/a\.png would both have the mask a_mask\.png: .*--out"),
+        (["a.png", "a.jpg"], r"a\.png and .*a\.jpg would both have the mask a_mask\.png: .*--out"),
         (["-"], "standard input is empty"),
     ],
 )
@@ -89,8 +110,7 @@ def test_what_names_nothing_is_said(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty").mkdir()
-    (tmp_path / "b").mkdir()
-    for name in ("a.png", "b/a.png"):
+    for name in ("a.png", "a.jpg"):
         (tmp_path / name).touch()
     with pytest.raises(ScanError, match=reason):
         find_sources(arguments, io.BytesIO(b" \n").read)
