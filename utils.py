@@ -20,6 +20,17 @@ Mask = npt.NDArray[np.uint8]
 MIN_SIDE_PX = 32
 MAX_SIDE_PX = 4096
 FORMATS = ("PNG", "JPEG")
+OTHER_FILES: tuple[tuple[int, bytes, str], ...] = (
+    (128, b"DICM", "one file of DICOM: send its whole series, where PET volumes are taken"),
+    (0, b"II*\0", "a TIFF file: save it as PNG"),
+    (0, b"MM\0*", "a TIFF file: save it as PNG"),
+    (0, b"GIF8", "a GIF file: save it as PNG"),
+    (0, b"BM", "a BMP file: save it as PNG"),
+    (8, b"WEBP", "a WebP file: save it as PNG"),
+    (0, b"%PDF", "a PDF file: send the picture in it as PNG"),
+)
+"""What else is sent, by mistake: where in the file it is known by which bytes, and what to do instead."""
+
 MAX_JPEG_PASSES = 100
 """A progressive JPEG has about ten; a small file of thousands would keep a core busy for hours."""
 
@@ -69,11 +80,17 @@ def decode_image(data: bytes) -> Scan:
         image.load()
         return _to_rgb(image)
     except UnidentifiedImageError:
-        raise ScanError("the scan is neither a PNG nor a JPEG file") from None
+        raise ScanError(f"the scan is neither a PNG nor a JPEG file{_what_it_is(data)}") from None
     except Image.DecompressionBombError:
         raise ScanError(f"the scan is larger than {MAX_SIDE_PX} x {MAX_SIDE_PX} px") from None
     except (OSError, SyntaxError, ValueError, EOFError, OverflowError) as error:
         raise ScanError(f"the scan's file is damaged or cut short ({error})") from None
+
+
+def _what_it_is(data: bytes) -> str:
+    """Return what a file that is no PNG or JPEG is instead, as the end of a sentence, where that is known."""
+    known = [kind for start, signature, kind in OTHER_FILES if data.startswith(signature, start)]
+    return f", but {known[0]}" if known else ""
 
 
 def _check_size(size: tuple[int, int]) -> None:

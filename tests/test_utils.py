@@ -50,6 +50,19 @@ def test_what_is_no_base64_image_is_refused(img: str) -> None:
         decode_request(img)
 
 
+@pytest.mark.parametrize("kind", ["TIFF", "GIF", "BMP", "WebP", "PDF"])
+def test_other_files_are_named(kind: str) -> None:
+    with pytest.raises(ScanError, match=f"neither a PNG nor a JPEG file, but a {kind} file: .* PNG$"):
+        decode_image(file_bytes(SCAN, kind))
+    with pytest.raises(ScanError, match="neither a PNG nor a JPEG file$"):
+        decode_image(b" " + file_bytes(SCAN, kind))
+
+
+def test_one_slice_of_a_series_is_named() -> None:
+    with pytest.raises(ScanError, match="but one file of DICOM: send its whole series"):
+        decode_image(bytes(128) + b"DICM" + bytes(200))
+
+
 def test_every_cut_of_a_file_is_refused_or_decoded_whole() -> None:
     data = file_bytes(np.random.default_rng(0).integers(0, 255, (40, 50), dtype=np.uint8))
     whole = decode_image(data)
