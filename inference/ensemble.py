@@ -18,7 +18,7 @@ from inference.findings import Classifier, Lesion, Mask, decide, find_lesions
 from inference.preparation import FloatMap, to_grey
 from inference.recognition import Recognition, recognise
 from inference.settings import Settings, read_settings
-from inference.tta import flip
+from inference.tta import sum_of_views, views_of
 from inference.weights import FoldFile
 from inference.whole_files import write_png
 from utils import Scan, validate_segmentation
@@ -204,10 +204,9 @@ class Ensemble:
         if not must and not deadline.allows_another_pass():
             return None
         started = time.monotonic()
-        maps = self.engine.run(fold, np.stack([flip(prepared, op) for op in ops]))  # (B, h, w)
+        maps = self.engine.run(fold, views_of(prepared, ops))  # (B, h, w)
         deadline.took(time.monotonic() - started)
-        unflipped = [flip(view, op) for view, op in zip(maps, ops, strict=True)]
-        return np.asarray(np.sum(unflipped, axis=0, dtype=np.float32))
+        return sum_of_views(maps, ops)
 
 
 def load_ensemble(settings: Settings | None = None) -> Ensemble:

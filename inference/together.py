@@ -11,7 +11,7 @@ from inference.disagreement import FoldMaps
 from inference.ensemble import Ensemble, Prediction
 from inference.preparation import FloatMap, to_grey
 from inference.recognition import Recognition, recognise
-from inference.tta import flip
+from inference.tta import sum_of_views, views_of
 from utils import Scan
 
 
@@ -61,12 +61,9 @@ def _begin(ensemble: Ensemble, place: int, scan: Scan) -> _Begun:
 def _sums(ensemble: Ensemble, fold: int, group: Sequence[_Begun]) -> list[FloatMap]:
     """Return a fold's maps (h, w) of every scan, summed over views."""
     ops = ensemble.tta_ops
-    maps = ensemble.engine.run(
-        fold, np.stack([flip(scan.prepared[fold], op) for scan in group for op in ops])
-    )
-    unflipped = [flip(view, op) for view, op in zip(maps, ops * len(group), strict=True)]
-    of_scans = np.reshape(unflipped, (len(group), len(ops), *maps.shape[1:]))
-    return [np.asarray(views.sum(axis=0, dtype=np.float32)) for views in of_scans]
+    views = np.concatenate([views_of(scan.prepared[fold], ops) for scan in group])
+    maps = ensemble.engine.run(fold, views)  # (scans * views, h, w)
+    return [sum_of_views(of_scan, ops) for of_scan in np.split(maps, len(group))]
 
 
 def _finish(

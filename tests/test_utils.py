@@ -54,7 +54,7 @@ def test_what_is_no_base64_image_is_refused(img: str) -> None:
 def test_other_files_are_named(kind: str) -> None:
     with pytest.raises(ScanError, match=f"neither a PNG nor a JPEG file, but a {kind} file: .* PNG$"):
         decode_image(file_bytes(SCAN, kind))
-    with pytest.raises(ScanError, match="neither a PNG nor a JPEG file$"):
+    with pytest.raises(ScanError, match=r"neither a PNG nor a JPEG file$"):
         decode_image(b" " + file_bytes(SCAN, kind))
 
 

@@ -42,17 +42,17 @@ class Source:
 
     path: Path
     content: bytes | None = None
-    folder: PurePosixPath = PurePosixPath()
+    folder: str = ""
 
     @property
     def listed(self) -> str:
         """Return what the scan is called in the findings."""
-        return str(self.folder / self.path.name)
+        return str(PurePosixPath(self.folder, self.path.name))
 
     @property
     def name(self) -> str:
         """Return what the results are named after."""
-        return str(self.folder / result_name(self.path))
+        return str(PurePosixPath(self.folder, result_name(self.path)))
 
     def read(self) -> Scan:
         """Read the scan; raises `ScanError` or `OSError`."""
@@ -121,7 +121,7 @@ def _apart(sources: list[Source]) -> list[Source]:
     parents = [Path(os.path.abspath(source.path)).parent for source in sources]
     common = os.path.commonpath(parents)
     return [
-        replace(source, folder=PurePosixPath(parent.relative_to(common).as_posix()))
+        replace(source, folder=parent.relative_to(common).as_posix())
         for source, parent in zip(sources, parents, strict=True)
     ]
 
