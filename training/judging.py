@@ -1,4 +1,4 @@
-"""The commands of `python -m training` that judge folds: calibrate, evaluate, compare, paired, report."""
+"""The commands of `python -m training` that judge folds, from calibrate to report."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -11,6 +11,7 @@ from rich.progress import track
 from inference.ensemble_file import read_ensemble_file, read_uncalibrated_file, write_ensemble_file
 from inference.settings import Settings, read_settings
 from training import tables
+from training.alternatives import gather, score_alternatives
 from training.calibration import calibrate as calibrate_maps
 from training.calibration import choose
 from training.comparison import compare
@@ -109,6 +110,25 @@ def paired(
     console.print(tables.paired(compared))
     if compared.left_out:
         console.print(f"{compared.left_out} scans are in one of the two alone, and left out")
+
+
+@app.command()
+def alternatives(
+    data: Data = DEFAULT_DATA_DIR,
+    split_file: SplitFile = SPLIT_FILE,
+    models: Models = Path("models"),
+    scale: Annotated[
+        list[float] | None,
+        typer.Option(help="Try the last view at so many times the folds' own scale; repeatable."),
+    ] = None,
+) -> None:
+    """Hold other ways to cut the maps, and other views, against what ships; change nothing."""
+    held_out, listed = read_split(split_file), read_ensemble_file(models)
+    scoring = score_alternatives(
+        models, listed, data_dir=data, split=held_out, settings=plain_settings(), scales=scale or ()
+    )
+    total = count_held_out(listed, data_dir=data, split=held_out)
+    console.print(tables.alternatives(gather(_tracked(scoring, total))))
 
 
 @app.command()

@@ -1,6 +1,6 @@
 """The tables that judging prints."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from rich.table import Table
 
@@ -9,7 +9,7 @@ from training.calibration import ViewScore
 from training.classification import ClassifierScore
 from training.comparison import Comparison, Variant
 from training.evaluation import ScanScore, summarize
-from training.paired import PairedScores
+from training.paired import PairedScores, ScoredScan, pair
 from training.statistics import PairedDifference
 
 DICE_BUDGETS = (0.0, 0.001, 0.0025, 0.005, 0.01, 0.02)
@@ -95,6 +95,25 @@ def paired(compared: PairedScores) -> Table:
         table.add_row("FP px of controls", *strays, *_difference(compared.false_positive_px, 1))
         blank = [f"{side.blank_controls:.0%}" for side in sides]
         table.add_row("blank controls", *blank)
+    return table
+
+
+def alternatives(scored: Mapping[str, Mapping[str, ScoredScan]]) -> Table:
+    """Return what every alternative scores, and its paired differences from the first."""
+    table = Table("", "Dice", "less the first's", "Wilcoxon p", "FP px", "less the first's", "blank controls")
+    first = next(iter(scored.values()))
+    for name, scores_of in scored.items():
+        compared = pair(first, scores_of)
+        dice, strays = compared.dice, compared.false_positive_px
+        table.add_row(
+            name,
+            f"{compared.second.mean_dice:.4f}",
+            "" if dice is None else f"{dice.mean.value:+.4f} ± {dice.error:.4f}",
+            "" if dice is None else f"{dice.p_value:.3g}",
+            f"{compared.second.false_positive_px:.1f}",
+            "" if strays is None else f"{strays.mean.value:+.1f} ± {strays.error:.1f}",
+            f"{compared.second.blank_controls:.0%}",
+        )
     return table
 
 

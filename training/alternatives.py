@@ -1,0 +1,141 @@
+"""What else could be done with the same folds: other ways to cut a map, and a view at another scale.
+
+Each is held against what ships, scan by scan, on scans that the fold never saw, nothing made blank.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from inference.ensemble import build_ensemble
+from inference.ensemble_file import EnsembleFile, read_listed_folds
+from inference.preparation import FloatMap
+from inference.settings import Settings
+from training.data import Label, find_cases, read_cases
+from training.evaluation import at_scale, trained_fold
+from training.folds import Split
+from training.paired import ScoredScan
+from utils import dice_score
+
+SHIPPED = "as it ships"
+
+MIN_AREAS_PX = (5, 10, 20, 40)
+PEAKS = (0.4, 0.5, 0.6, 0.7)
+HIGHEST_SHARE = 0.5
+FAINTEST = 0.02
+"""No mask has pixels below this; there are many, and each says little."""
+
+Cut = Callable[[FloatMap, float], Label]
+"""Makes a mask (H, W) bool of a map (H, W) and the shipped threshold."""
+
+Maps = dict[str, FloatMap]
+
+
+def cut_at(probability_map: FloatMap, threshold: float) -> Label:
+    """Return the pixels of at least the threshold, which is what ships."""
+    return np.asarray(probability_map >= threshold)
+
+
+def cut_large(probability_map: FloatMap, threshold: float, *, min_area_px: int) -> Label:
+    """Return the regions of at least so many pixels."""
+    regions, labels = _regions(probability_map, threshold)
+    return np.asarray(np.isin(labels, np.flatnonzero(np.bincount(labels[regions]) >= min_area_px)))
+
+
+def cut_peaked(probability_map: FloatMap, threshold: float, *, peak: float) -> Label:
+    """Return the regions with a pixel of at least `peak`: hysteresis."""
+    regions, labels = _regions(probability_map, threshold)
+    return np.asarray(np.isin(labels, np.unique(labels[regions & (probability_map >= peak)])))
+
+
+def cut_by_highest(probability_map: FloatMap, threshold: float) -> Label:
+    """Cut a scan whose highest probability is low at a share of that, others at the threshold."""
+    share = max(FAINTEST, HIGHEST_SHARE * float(probability_map.max()))
+    return cut_at(probability_map, min(threshold, share))
+
+
+def cut_by_expectation(probability_map: FloatMap, threshold: float) -> Label:
+    """Cut where the Dice is highest that the map itself leads to expect, its probabilities taken for true.
+
+    Source: Lipton, Elkan and Narayanaswamy 2014, for F1, which is Dice.
+    """
+    surest = np.sort(probability_map[probability_map >= FAINTEST])[::-1].astype(np.float64)
+    if not len(surest):
+        return cut_at(probability_map, threshold)
+    hits = np.cumsum(surest)
+    expected = 2 * hits / (np.arange(1, len(surest) + 1) + hits[-1])
+    return np.asarray(probability_map >= surest[np.argmax(expected)])
+
+
+CUTS: dict[str, Cut] = {
+    **{f"regions of {n} px and more": partial(cut_large, min_area_px=n) for n in MIN_AREAS_PX},
+    **{f"regions that reach {peak:g}": partial(cut_peaked, peak=peak) for peak in PEAKS},
+    f"cut at {HIGHEST_SHARE:g} of the scan's highest": cut_by_highest,
+    "cut for the highest expected Dice": cut_by_expectation,
+}
+
+
+def score_alternatives(
+    models_dir: Path,
+    listed: EnsembleFile,
+    *,
+    data_dir: Path,
+    split: Split,
+    settings: Settings,
+    scales: Sequence[float] = (),
+) -> Iterator[Mapping[str, tuple[str, ScoredScan]]]:
+    """Yield, for every held-out scan, its name and score under each alternative, what ships first.
+
+    `scales` are factors on the folds' own input scale: with each, the last of the shipped views is of the
+    scan at that scale, and the others are as they are. Raises `DataError` where a fold was trained on
+    another split.
+    """
+    cases = find_cases(data_dir)
+    views = listed.tta_ops
+    for fold_file in read_listed_folds(models_dir, listed):
+        own_scale = fold_file.metadata.preparation.input_scale or 1.0
+        files = [fold_file, *(at_scale(fold_file, own_scale * scale) for scale in scales)]
+        alone, *rescaled = (
+            build_ensemble([file], settings, tta_ops=views, threshold=listed.threshold) for file in files
+        )
+        for case in split.held_out(cases, trained_fold(fold_file.metadata, split)):
+            (scan,) = read_cases([case])
+            seen = [alone.probability_map(scan.grey, (view,)) for view in views]
+            maps: Maps = {SHIPPED: _mean(seen)}
+            for scale, ensemble in zip(scales, rescaled, strict=True):
+                other = ensemble.probability_map(scan.grey, views[-1:])
+                maps[f"{views[-1]} at {scale:g} of the scale"] = _mean([*seen[:-1], other])
+            masks = {name: cut_at(each, listed.threshold) for name, each in maps.items()}
+            masks |= {name: cut(maps[SHIPPED], listed.threshold) for name, cut in CUTS.items()}
+            yield {name: (case.name, _score(mask, scan.label)) for name, mask in masks.items()}
+
+
+def gather(
+    scored: Iterable[Mapping[str, tuple[str, ScoredScan]]],
+) -> dict[str, dict[str, ScoredScan]]:
+    """Return every alternative's scores by the scans' names."""
+    gathered: dict[str, dict[str, ScoredScan]] = {}
+    for scan in scored:
+        for alternative, (name, score) in scan.items():
+            gathered.setdefault(alternative, {})[name] = score
+    return gathered
+
+
+def _score(mask: Label, label: Label) -> ScoredScan:
+    dice = dice_score(label, mask) if label.any() else None
+    return ScoredScan(dice, float(np.count_nonzero(mask & ~label)))
+
+
+def _mean(maps: Sequence[FloatMap]) -> FloatMap:
+    return np.asarray(np.mean(maps, axis=0, dtype=np.float32))
+
+
+def _regions(probability_map: FloatMap, threshold: float) -> tuple[Label, npt.NDArray[np.int32]]:
+    """Return the pixels of at least the threshold, and the numbers of their regions, 0 elsewhere."""
+    regions = cut_at(probability_map, threshold)
+    _, labels = cv2.connectedComponents(regions.astype(np.uint8), connectivity=8)
+    return regions, np.asarray(labels)
