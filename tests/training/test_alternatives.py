@@ -1,13 +1,8 @@
 """Other ways to cut a map, and views at other scales, against what ships."""
 
-import math
-from pathlib import Path
-from typing import Any
-
 import numpy as np
 import pytest
 
-from inference.ensemble_file import read_ensemble_file
 from training.alternatives import (
     CUTS,
     SHIPPED,
@@ -18,7 +13,6 @@ from training.alternatives import (
     cut_peaked,
     gather,
 )
-from training.judging import alternatives
 from training.paired import ScoredScan
 
 MAP = np.zeros((6, 9), np.float32)
@@ -72,22 +66,3 @@ def test_scores_are_gathered_by_alternative() -> None:
     one, other = ScoredScan(0.5, 3), ScoredScan(None, 4)
     scored = [{SHIPPED: ("a", one), "x": ("a", other)}, {SHIPPED: ("b", other), "x": ("b", one)}]
     assert gather(scored) == {SHIPPED: {"a": one, "b": other}, "x": {"a": other, "b": one}}
-
-
-def test_alternatives_are_held_against_what_ships(
-    chain: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("ENGINE", "torch")
-    monkeypatch.setenv("COLUMNS", "200")
-    folders: dict[str, Any] = {"data": chain / "data", "split_file": chain / "folds.json"}
-    alternatives(**folders, models=chain / "models", scale=[1.0, 1.5])
-    lines = capsys.readouterr().out.splitlines()
-    rows = {
-        cells[0]: cells[1:] for line in lines if len(cells := [c.strip() for c in line.split("│")[1:-1]]) == 7
-    }
-    assert rows[SHIPPED][1] == "+0.0000 ± 0.0000"
-    view = read_ensemble_file(chain / "models").tta_ops[-1]
-    same, other = (f"{view} at {scale} of the scale" for scale in ("1", "1.5"))
-    assert rows.keys() == {SHIPPED, same, other, *CUTS}
-    assert rows[same] == rows[SHIPPED]
-    assert math.isfinite(float(rows[other][0]))

@@ -4,6 +4,7 @@ import base64
 import csv
 import io
 import json
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,11 @@ from inference.ensemble_file import read_ensemble_file
 from inference.errors import WeightsError
 from inference.weights import read_fold
 from tests.conftest import Server
+from training.alternatives import CUTS, SHIPPED
 from training.data import find_cases
 from training.evaluation import ScanScore, summarize
 from training.figures import PICTURE_WIDTH_PX
-from training.judging import calibrate, evaluate_command, paired, report
+from training.judging import alternatives, calibrate, evaluate_command, paired, report
 from training.out_of_fold import VIEW_SETS
 from training.publishing import export_runs
 
@@ -76,6 +78,21 @@ def test_calibrate_replaces_the_classifier_of_an_earlier_version(folders: Folder
     assert listed.folds[0].out_of_fold_patients == 3
     assert listed.classifier is not None
     assert listed.blank_below == 0
+
+
+def test_alternatives_are_held_against_what_ships(
+    folders: Folders, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    alternatives(**folders, scale=[1.0, 1.5])
+    cells = [[c.strip() for c in line.split("│")[1:-1]] for line in capsys.readouterr().out.splitlines()]
+    rows = {first: others for first, *others in (row for row in cells if len(row) == 7)}
+    assert rows[SHIPPED][1] == "+0.0000 ± 0.0000"
+    view = read_ensemble_file(folders["models"]).tta_ops[-1]
+    same, other = (f"{view} at {scale} of the scale" for scale in ("1", "1.5"))
+    assert rows.keys() == {SHIPPED, same, other, *CUTS}
+    assert rows[same] == rows[SHIPPED]
+    assert math.isfinite(float(rows[other][0]))
 
 
 def test_report_is_one_page_with_its_pictures_inside(folders: Folders, tmp_path: Path) -> None:
