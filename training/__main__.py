@@ -134,6 +134,11 @@ def fit(
     changes |= {
         name: v for name, v in (("epochs", epochs), ("encoder_weights", encoder_weights)) if v is not None
     }
+    if recipe == "further" and not changes.get("start_from"):
+        raise DataError(
+            "--recipe further goes on from trained folds: name them with --set start_from=runs, or "
+            "start_from=models"
+        )
     held_out = read_split(split_file)
     if fold is not None:
         from training.fit import fit as fit_fold  # imports Lightning, which no other command needs

@@ -12,7 +12,7 @@ RUN_ID_FILE = "wandb_run_id.txt"
 
 
 class FitConfig(BaseModel):
-    """One training run. The defaults are the recipe of the shipped folds 0 and 2."""
+    """One training run. The defaults are how the shipped folds began; `FURTHER` is how they went on."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

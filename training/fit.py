@@ -136,8 +136,10 @@ def _reopen(run_dir: Path, wanted: FitConfig, split: Split) -> FitConfig:
 def _start_from(path: Path, module: FoldModule, config: FitConfig, split: Split) -> str:
     """Give the network a fold's weights to start from, and return their SHA-256.
 
-    Only those of the same fold and split: any others have seen scans that are held out here.
+    `path` is a file, or a folder of runs or of exported folds. Only weights of the same fold and split will
+    do: any others have seen scans that are held out here.
     """
+    path = _weights_of(path, config.fold)
     fold = read_fold(path)
     if trained_fold(fold.metadata, split) != config.fold:
         raise DataError(
@@ -145,6 +147,19 @@ def _start_from(path: Path, module: FoldModule, config: FitConfig, split: Split)
         )
     module.network.load_state_dict(load_network(fold).state_dict())
     return fold.sha256
+
+
+def _weights_of(path: Path, fold: int) -> Path:
+    """Return the file of a fold's weights that `path` is, or that is in it."""
+    if not path.is_dir():
+        return path
+    inside = [path / f"fold{fold}" / WEIGHTS_FILE, path / f"fold{fold}.safetensors"]
+    found = next((weights for weights in inside if weights.exists()), None)
+    if found is None:
+        raise DataError(
+            f"{path} has neither {inside[0].relative_to(path)} nor {inside[1].name} to start from"
+        )
+    return found
 
 
 def _read_data(config: FitConfig, data_dir: Path, split: Split) -> FoldData:

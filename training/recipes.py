@@ -35,4 +35,7 @@ white that pad 786 to 800, which the network's strides ask for; batch statistics
 the end, as for every run here.
 """
 
-RECIPES: dict[str, dict[str, object]] = {"default": {}, "original": ORIGINAL}
+FURTHER: dict[str, object] = {"seed": 1, "epochs": 24, "learning_rate": 3e-4}
+"""A second run that `start_from` the first's weights: another cycle, not as high, over other draws."""
+
+RECIPES: dict[str, dict[str, object]] = {"default": {}, "further": FURTHER, "original": ORIGINAL}

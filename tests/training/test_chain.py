@@ -103,7 +103,11 @@ def test_calibrate_keeps_the_ranges_of_the_weights_that_it_stamps(chain: Path) -
         (["evaluate"], "name the folder that holds patients/ and controls/"),
         (["fit", "--fold", "0", "--set", "epochs=none"], "epochs: Input should be a valid integer"),
         (["fit", "--fold", "0", "--set", "epoch=3"], "epoch: Extra inputs are not permitted"),
-        (["fit", "--fold", "0", "--recipe", "orignal"], "--recipe orignal is none of default, original"),
+        (
+            ["fit", "--fold", "0", "--recipe", "orignal"],
+            "--recipe orignal is none of default, further, original",
+        ),
+        (["fit", "--fold", "0", "--recipe", "further"], "name them with --set start_from=runs"),
     ],
 )
 def test_the_command_line_names_what_is_wrong(

@@ -120,17 +120,21 @@ def test_a_run_killed_after_its_last_epoch_still_ends_with_its_averaged_weights(
 def test_a_run_starts_from_weights_that_never_saw_its_held_out_scans(data: Path, tmp_path: Path) -> None:
     split = split_scans(read_cases(find_cases(data)), folds=2)
     config = FitConfig.model_validate(TINY | {"fold": 0, "epochs": 1})
-    first = fit(config, data_dir=data, split=split, run_dir=tmp_path / "first")
-    frozen = config.model_copy(update={"start_from": first, "learning_rate": 1e-12, "weight_decay": 0.0})
+    runs = tmp_path / "runs"
+    first = fit(config, data_dir=data, split=split, run_dir=runs / "fold0")
+    frozen = config.model_copy(update={"start_from": runs, "learning_rate": 1e-12, "weight_decay": 0.0})
     again = fit(frozen, data_dir=data, split=split, run_dir=tmp_path / "again")
     assert read_fold(again).metadata.training["start_from_sha256"] == read_fold(first).sha256
     before, after = load_network(read_fold(first)), load_network(read_fold(again))
     for (name, tensor), expected in zip(after.named_parameters(), before.parameters(), strict=True):
         torch.testing.assert_close(tensor, expected, rtol=1e-3, atol=1e-6, msg=name)
 
-    other_fold = frozen.model_copy(update={"fold": 1})
+    other_fold = frozen.model_copy(update={"fold": 1, "start_from": first})
     with pytest.raises(DataError, match="scans that fold 1 holds out"):
         fit(other_fold, data_dir=data, split=split, run_dir=tmp_path / "other")
+    no_such_fold = other_fold.model_copy(update={"start_from": runs})
+    with pytest.raises(DataError, match=r"has neither fold1.fold\.safetensors nor fold1\.safetensors"):
+        fit(no_such_fold, data_dir=data, split=split, run_dir=tmp_path / "none")
 
 
 def test_a_run_is_not_resumed_with_another_split_or_another_configuration(data: Path, tmp_path: Path) -> None:
