@@ -24,6 +24,7 @@ from utils import dice_score
 SHIPPED = "as it ships"
 
 MIN_AREAS_PX = (5, 10, 20, 40)
+MIN_MASKS_PX = (60, 100)
 PEAKS = (0.4, 0.5, 0.6, 0.7)
 HIGHEST_SHARE = 0.5
 FAINTEST = 0.02
@@ -44,6 +45,12 @@ def cut_large(probability_map: FloatMap, threshold: float, *, min_area_px: int) 
     """Return the regions of at least so many pixels."""
     regions, labels = _regions(probability_map, threshold)
     return np.asarray(np.isin(labels, np.flatnonzero(np.bincount(labels[regions]) >= min_area_px)))
+
+
+def cut_unless_small(probability_map: FloatMap, threshold: float, *, min_mask_px: int) -> Label:
+    """Return no pixel where all regions together have fewer than so many."""
+    mask = cut_at(probability_map, threshold)
+    return mask & (np.count_nonzero(mask) >= min_mask_px)
 
 
 def cut_peaked(probability_map: FloatMap, threshold: float, *, peak: float) -> Label:
@@ -73,6 +80,7 @@ def cut_by_expectation(probability_map: FloatMap, threshold: float) -> Label:
 
 CUTS: dict[str, Cut] = {
     **{f"regions of {n} px and more": partial(cut_large, min_area_px=n) for n in MIN_AREAS_PX},
+    **{f"masks of {n} px and more": partial(cut_unless_small, min_mask_px=n) for n in MIN_MASKS_PX},
     **{f"regions that reach {peak:g}": partial(cut_peaked, peak=peak) for peak in PEAKS},
     f"cut at {HIGHEST_SHARE:g} of the scan's highest": cut_by_highest,
     "cut for the highest expected Dice": cut_by_expectation,

@@ -11,6 +11,7 @@ from training.alternatives import (
     cut_by_highest,
     cut_large,
     cut_peaked,
+    cut_unless_small,
     gather,
 )
 from training.paired import ScoredScan
@@ -34,6 +35,8 @@ def test_regions_are_kept_by_size_and_by_peak() -> None:
     assert pixels(cut_at(MAP, 0.35)) == PEAKED | FLAT
     assert pixels(cut_large(MAP, 0.35, min_area_px=4)) == FLAT
     assert pixels(cut_large(MAP, 0.35, min_area_px=5)) == set()
+    assert pixels(cut_unless_small(MAP, 0.35, min_mask_px=7)) == PEAKED | FLAT
+    assert pixels(cut_unless_small(MAP, 0.35, min_mask_px=8)) == set()
     assert pixels(cut_peaked(MAP, 0.35, peak=0.6)) == PEAKED
     assert pixels(cut_peaked(MAP, 0.35, peak=0.95)) == set()
 
