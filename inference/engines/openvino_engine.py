@@ -1,6 +1,5 @@
 """OpenVINO: the engine on CPUs."""
 
-import platform
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -23,9 +22,6 @@ MAX_STREAMS = 4
 
 KEPT_KERNELS = 1000
 """Compiled kernels that each stream keeps for heights and widths that it has seen: those of about 25."""
-
-DOT_PRODUCTS = {"avx512_vnni", "avx_vnni", "amx_int8"}
-"""The x86 processors' flags for 8-bit dot products, without which INT8 is neither fast nor exact."""
 
 
 class OpenVinoEngine:
@@ -78,18 +74,15 @@ class OpenVinoEngine:
 
 
 def choose_precision(wanted: str, *, native_bf16: bool, ranges: Sequence[ActivationRanges | None]) -> str:
-    """Return "int8", "bf16" or "f32"; "auto" is bfloat16 where there is such, then INT8.
+    """Return "int8", "bf16" or "f32"; "auto" is bfloat16 where there is such, else float32.
 
-    INT8 is a little faster than bfloat16, but takes more memory and a longer start (docs/speed.md).
+    INT8 is faster, and costs too much accuracy to be chosen unasked (docs/speed.md).
 
     Raises `SettingsError` for a precision that they do not.
     """
-    quantizable = all(ranges)
     if wanted == "auto":
-        if native_bf16:
-            return "bf16"
-        return "int8" if quantizable and has_dot_products() else "f32"
-    if wanted == "int8" and not quantizable:
+        return "bf16" if native_bf16 else "f32"
+    if wanted == "int8" and not all(ranges):
         raise SettingsError(
             "PRECISION=int8 needs the folds' activation ranges: make them with "
             "`python -m training quantize`, or set PRECISION=auto"
@@ -97,16 +90,6 @@ def choose_precision(wanted: str, *, native_bf16: bool, ranges: Sequence[Activat
     if wanted == "bf16" and not native_bf16:
         raise SettingsError("PRECISION=bf16, but this processor has no bfloat16: set PRECISION=auto")
     return wanted
-
-
-def has_dot_products() -> bool:
-    """Say whether the processor multiplies and adds 8-bit numbers in one instruction (x86 on Linux)."""
-    if platform.system() != "Linux":
-        return False
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("flags"):
-            return not DOT_PRODUCTS.isdisjoint(line.split())
-    return False
 
 
 def _touch_arrays() -> None:

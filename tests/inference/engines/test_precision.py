@@ -3,7 +3,6 @@ from pathlib import Path
 import pytest
 
 from inference.engines import cores
-from inference.engines import openvino_engine as engine_module
 from inference.engines.openvino_engine import choose_precision
 from inference.engines.ranges import ActivationRanges
 from inference.errors import SettingsError
@@ -11,24 +10,9 @@ from inference.errors import SettingsError
 RANGES = [ActivationRanges(weights_sha256="0" * 64, scans=1, low=(0.0,), high=(1.0,))]
 
 
-@pytest.mark.parametrize(
-    ("native_bf16", "dot_products", "ranges", "expected"),
-    [
-        (True, True, RANGES, "bf16"),
-        (False, True, RANGES, "int8"),
-        (False, True, [*RANGES, None], "f32"),
-        (False, False, RANGES, "f32"),
-    ],
-)
-def test_auto_is_the_fastest_that_costs_no_accuracy_and_little_memory(
-    monkeypatch: pytest.MonkeyPatch,
-    native_bf16: bool,
-    dot_products: bool,
-    ranges: list[ActivationRanges | None],
-    expected: str,
-) -> None:
-    monkeypatch.setattr(engine_module, "has_dot_products", lambda: dot_products)
-    assert choose_precision("auto", native_bf16=native_bf16, ranges=ranges) == expected
+@pytest.mark.parametrize(("native_bf16", "expected"), [(True, "bf16"), (False, "f32")])
+def test_auto_is_the_fastest_that_costs_no_accuracy(native_bf16: bool, expected: str) -> None:
+    assert choose_precision("auto", native_bf16=native_bf16, ranges=RANGES) == expected
 
 
 @pytest.mark.parametrize("wanted", ["f32", "bf16", "int8"])
