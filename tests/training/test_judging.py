@@ -23,6 +23,7 @@ from training.data import find_cases
 from training.evaluation import ScanScore, summarize
 from training.figures import PICTURE_WIDTH_PX
 from training.judging import alternatives, calibrate, evaluate_command, paired, report
+from training.options import console
 from training.out_of_fold import VIEW_SETS
 from training.publishing import export_runs
 
@@ -83,7 +84,7 @@ def test_calibrate_replaces_the_classifier_of_an_earlier_version(folders: Folder
 def test_alternatives_are_held_against_what_ships(
     folders: Folders, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr(console, "width", 200)
     alternatives(**folders, scale=[1.0, 1.5])
     cells = [[c.strip() for c in line.split("│")[1:-1]] for line in capsys.readouterr().out.splitlines()]
     rows = {first: others for first, *others in (row for row in cells if len(row) == 7)}
