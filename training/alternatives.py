@@ -3,7 +3,7 @@
 Each is held against what ships, scan by scan, on scans that the fold never saw, nothing made blank.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -15,7 +15,8 @@ from inference.ensemble import build_ensemble
 from inference.ensemble_file import EnsembleFile, read_listed_folds
 from inference.preparation import FloatMap
 from inference.settings import Settings
-from training.data import Label, find_cases, read_cases
+from inference.weights import FoldFile
+from training.data import DataError, Label, LabelledScan, find_cases, read_cases
 from training.evaluation import at_scale, trained_fold
 from training.folds import Split
 from training.paired import ScoredScan
@@ -32,8 +33,6 @@ FAINTEST = 0.02
 
 Cut = Callable[[FloatMap, float], Label]
 """Makes a mask (H, W) bool of a map (H, W) and the shipped threshold."""
-
-Maps = dict[str, FloatMap]
 
 
 def cut_at(probability_map: FloatMap, threshold: float) -> Label:
@@ -95,47 +94,52 @@ def score_alternatives(
     split: Split,
     settings: Settings,
     scales: Sequence[float] = (),
-) -> Iterator[Mapping[str, tuple[str, ScoredScan]]]:
-    """Yield, for every held-out scan, its name and score under each alternative, what ships first.
+) -> Iterator[tuple[str, dict[str, ScoredScan]]]:
+    """Yield every held-out scan's name, and its score under each alternative, what ships first.
 
     `scales` are factors on the folds' own input scale: with each, the last of the shipped views is of the
     scan at that scale, and the others are as they are. Raises `DataError` where a fold was trained on
-    another split.
+    another split, or has no input scale.
     """
     cases = find_cases(data_dir)
     views = listed.tta_ops
     for fold_file in read_listed_folds(models_dir, listed):
-        own_scale = fold_file.metadata.preparation.input_scale or 1.0
-        files = [fold_file, *(at_scale(fold_file, own_scale * scale) for scale in scales)]
-        alone, *rescaled = (
+        files = [fold_file, *(rescaled(fold_file, scale) for scale in scales)]
+        alone, *others = (
             build_ensemble([file], settings, tta_ops=views, threshold=listed.threshold) for file in files
         )
         for case in split.held_out(cases, trained_fold(fold_file.metadata, split)):
             (scan,) = read_cases([case])
             seen = [alone.probability_map(scan.grey, (view,)) for view in views]
-            maps: Maps = {SHIPPED: _mean(seen)}
-            for scale, ensemble in zip(scales, rescaled, strict=True):
+            maps = {SHIPPED: _mean(seen)}
+            for scale, ensemble in zip(scales, others, strict=True):
                 other = ensemble.probability_map(scan.grey, views[-1:])
                 maps[f"{views[-1]} at {scale:g} of the scale"] = _mean([*seen[:-1], other])
             masks = {name: cut_at(each, listed.threshold) for name, each in maps.items()}
             masks |= {name: cut(maps[SHIPPED], listed.threshold) for name, cut in CUTS.items()}
-            yield {name: (case.name, _score(mask, scan.label)) for name, mask in masks.items()}
+            yield case.name, {name: _score(scan, mask) for name, mask in masks.items()}
 
 
-def gather(
-    scored: Iterable[Mapping[str, tuple[str, ScoredScan]]],
-) -> dict[str, dict[str, ScoredScan]]:
+def gather(scored: Iterable[tuple[str, dict[str, ScoredScan]]]) -> dict[str, dict[str, ScoredScan]]:
     """Return every alternative's scores by the scans' names."""
     gathered: dict[str, dict[str, ScoredScan]] = {}
-    for scan in scored:
-        for alternative, (name, score) in scan.items():
+    for name, scores in scored:
+        for alternative, score in scores.items():
             gathered.setdefault(alternative, {})[name] = score
     return gathered
 
 
-def _score(mask: Label, label: Label) -> ScoredScan:
-    dice = dice_score(label, mask) if label.any() else None
-    return ScoredScan(dice, float(np.count_nonzero(mask & ~label)))
+def rescaled(fold_file: FoldFile, scale: float) -> FoldFile:
+    """Return a fold at so many times its own input scale; raises `DataError` where it has none."""
+    own_scale = fold_file.metadata.preparation.input_scale
+    if own_scale is None:
+        raise DataError(f"{fold_file.name} stretches scans to one size, and has no scale to try --scale on")
+    return at_scale(fold_file, own_scale * scale)
+
+
+def _score(scan: LabelledScan, mask: Label) -> ScoredScan:
+    dice = dice_score(scan.label, mask) if scan.case.is_patient else None
+    return ScoredScan(dice, float(np.count_nonzero(mask & ~scan.label)))
 
 
 def _mean(maps: Sequence[FloatMap]) -> FloatMap:

@@ -3,7 +3,6 @@
 import glob
 import hashlib
 import os
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -115,8 +114,7 @@ def find_sources(arguments: Sequence[str], standard_input: Callable[[], bytes]) 
 
 def _apart(sources: list[Source]) -> list[Source]:
     """Return the scans with their folders, where names alone would not tell them apart."""
-    most_common = Counter(source.name for source in sources).most_common(1)
-    if most_common[0][1] == 1:
+    if len({source.name for source in sources}) == len(sources):
         return sources
     parents = [Path(os.path.abspath(source.path)).parent for source in sources]
     common = os.path.commonpath(parents)

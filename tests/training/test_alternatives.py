@@ -1,8 +1,13 @@
 """Other ways to cut a map, and views at other scales, against what ships."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from inference.preparation import ORIGINAL_PREPARATION
+from inference.weights import read_fold
+from tests.conftest import ROOT
 from training.alternatives import (
     CUTS,
     SHIPPED,
@@ -13,7 +18,9 @@ from training.alternatives import (
     cut_peaked,
     cut_unless_small,
     gather,
+    rescaled,
 )
+from training.data import DataError
 from training.paired import ScoredScan
 
 MAP = np.zeros((6, 9), np.float32)
@@ -67,5 +74,13 @@ def test_every_cut_leaves_a_blank_map_blank(name: str) -> None:
 
 def test_scores_are_gathered_by_alternative() -> None:
     one, other = ScoredScan(0.5, 3), ScoredScan(None, 4)
-    scored = [{SHIPPED: ("a", one), "x": ("a", other)}, {SHIPPED: ("b", other), "x": ("b", one)}]
+    scored = [("a", {SHIPPED: one, "x": other}), ("b", {SHIPPED: other, "x": one})]
     assert gather(scored) == {SHIPPED: {"a": one, "b": other}, "x": {"a": other, "b": one}}
+
+
+def test_a_fold_is_rescaled_by_a_factor_and_one_without_a_scale_refused() -> None:
+    fold = read_fold(ROOT / "models" / "fold0.safetensors")
+    assert rescaled(fold, 1.5).metadata.preparation.input_scale == pytest.approx(1.5 * 0.72)
+    stretching = fold.metadata.model_copy(update={"preparation": ORIGINAL_PREPARATION})
+    with pytest.raises(DataError, match="stretches scans to one size"):
+        rescaled(replace(fold, metadata=stretching), 1.5)
