@@ -14,6 +14,7 @@ from inference.cli.segment import FindingsFormat, Overlays, segment_into
 from inference.cli.volume_files import VolumeFiles
 from inference.ensemble import load_ensemble
 from inference.errors import PacsError
+from inference.importing import ONE_AT_A_TIME
 from inference.pacs.access import Access, read_access
 from inference.settings import read_settings
 from inference.volumes.look import SUV_MAX
@@ -158,7 +159,8 @@ def _fetch(client: "DICOMwebClient", study_uid: str, series_uid: str | None) -> 
 
 
 def _store(client: "DICOMwebClient", paths: list[Path]) -> None:
-    from pydicom import dcmread
+    with ONE_AT_A_TIME:
+        from pydicom import dcmread
 
     from inference.pacs.storing import store_images
 

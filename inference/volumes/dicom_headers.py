@@ -6,6 +6,7 @@ import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from inference.importing import ONE_AT_A_TIME
 from inference.volumes.archive import Opener
 from inference.volumes.faults import VolumeError
 
@@ -78,16 +79,18 @@ def required(header: "Dataset", field: str) -> Any:
 
 def quiet() -> None:
     """Keep pydicom from telling warnings and logs of a header's values: they are a patient's."""
-    from pydicom import config
+    with ONE_AT_A_TIME:
+        from pydicom import config
 
     config.settings.reading_validation_mode = config.IGNORE
     logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
 
 
 def _read_header(opener: Opener) -> DicomFile | None:
-    from pydicom import dcmread
-    from pydicom.datadict import tag_for_keyword
-    from pydicom.errors import InvalidDicomError
+    with ONE_AT_A_TIME:
+        from pydicom import dcmread
+        from pydicom.datadict import tag_for_keyword
+        from pydicom.errors import InvalidDicomError
 
     tags = [tag for field in FIELDS if (tag := tag_for_keyword(field)) is not None]
     try:
@@ -106,7 +109,8 @@ def _read_header(opener: Opener) -> DicomFile | None:
 
 def _pixels_at(file: BinaryIO, header: "Dataset") -> int | None:
     """Return where the values begin of a file that stands before them; None where they are packed."""
-    from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
+    with ONE_AT_A_TIME:
+        from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
     syntax = header.file_meta.get("TransferSyntaxUID")
     lengths = {ExplicitVRLittleEndian: 12, ImplicitVRLittleEndian: 8}  # of what stands before the values

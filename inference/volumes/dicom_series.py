@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from inference.importing import ONE_AT_A_TIME
 from inference.preparation import FloatMap
 from inference.volumes.archive import Opener
 from inference.volumes.dicom_headers import DAMAGED, DicomFile, read_headers, required
@@ -98,7 +99,8 @@ def _slices(files: list[DicomFile], shape: tuple[int, int], factor: float) -> It
 
 def _pixels(file: DicomFile, shape: tuple[int, int]) -> npt.NDArray[Any]:
     """Return an image's stored values; those that are not packed are read without parsing the file again."""
-    from pydicom.pixels.utils import pixel_array
+    with ONE_AT_A_TIME:
+        from pydicom.pixels.utils import pixel_array
 
     try:
         with file.open() as opened:

@@ -13,6 +13,7 @@ import numpy as np
 from inference import __version__
 from inference.errors import ScanError
 from inference.findings import Mask
+from inference.importing import ONE_AT_A_TIME
 from inference.volumes.scan import VolumeScan
 
 if TYPE_CHECKING:
@@ -45,7 +46,8 @@ def make_dicom(scan: VolumeScan, mask: Mask, seed: str | None = None) -> "tuple[
 
 def make_capture(scan: VolumeScan, seed: str | None = None) -> "SCImage":
     """Return the MIP of a DICOM series as a Secondary Capture of its study."""
-    from highdicom.sc import SCImage
+    with ONE_AT_A_TIME:
+        from highdicom.sc import SCImage
 
     source = scan.headers[0]
     now = datetime.now()
@@ -87,9 +89,10 @@ def make_capture(scan: VolumeScan, seed: str | None = None) -> "SCImage":
 
 def make_segmentation(capture: "Dataset", mask: Mask, seed: str | None = None) -> "Segmentation":
     """Return a mask (H, W, 3) as the Segmentation of a capture, whose pixels need not be there."""
-    from highdicom import AlgorithmIdentificationSequence
-    from highdicom.seg import Segmentation, SegmentDescription
-    from pydicom.sr.codedict import codes
+    with ONE_AT_A_TIME:
+        from highdicom import AlgorithmIdentificationSequence
+        from highdicom.seg import Segmentation, SegmentDescription
+        from pydicom.sr.codedict import codes
 
     algorithm = AlgorithmIdentificationSequence(
         name=PRODUCT, version=__version__, family=codes.DCM.ArtificialIntelligence
@@ -128,7 +131,8 @@ def to_bytes(image: "Dataset") -> bytes:
 
 
 def _uid(seed: str | None, role: str) -> str:
-    from pydicom.uid import generate_uid
+    with ONE_AT_A_TIME:
+        from pydicom.uid import generate_uid
 
     return str(generate_uid(entropy_srcs=None if seed is None else [seed, __version__, role]))
 
@@ -143,7 +147,8 @@ def _maker() -> dict[str, Any]:
 
 
 def _reference(header: "Dataset") -> "Dataset":
-    from pydicom import Dataset
+    with ONE_AT_A_TIME:
+        from pydicom import Dataset
 
     item = Dataset()
     item.ReferencedSOPClassUID = header.SOPClassUID

@@ -3,6 +3,7 @@
 import gzip
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
+from inference.importing import ONE_AT_A_TIME
 from inference.volumes.faults import VolumeError
 from inference.volumes.options import VolumeOptions
 from inference.volumes.orientation import affine_of_letters
@@ -22,8 +23,9 @@ def read_nifti(file: BinaryIO, options: VolumeOptions) -> SlicedVolume:
 
     Raises `VolumeError` where it is none, or its header says not how the body lies in it.
     """
-    from nibabel.nifti1 import Nifti1Header
-    from nibabel.nifti2 import Nifti2Header
+    with ONE_AT_A_TIME:
+        from nibabel.nifti1 import Nifti1Header
+        from nibabel.nifti2 import Nifti2Header
 
     compressed = file.read(2) == GZIP_MAGIC
     file.seek(0)

@@ -6,6 +6,7 @@ import numpy as np
 
 from inference.errors import ScanError
 from inference.findings import Mask
+from inference.importing import ONE_AT_A_TIME
 from inference.volumes.scan import Projected
 
 
@@ -16,7 +17,8 @@ def mask_file(projected: Projected, mask: Mask) -> bytes:
     single coronal slice, in the middle of the body's depth and as thick as the volume. Raises
     `ScanError` where the spacing is unknown.
     """
-    from nibabel.nifti1 import Nifti1Image
+    with ONE_AT_A_TIME:
+        from nibabel.nifti1 import Nifti1Image
 
     if projected.pixel_mm is None:
         raise ScanError("--nifti needs the size of a voxel, which the file does not say: give --spacing")

@@ -3,6 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
+from inference.importing import ONE_AT_A_TIME
 from inference.volumes.faults import VolumeError
 from inference.volumes.volume import Affine
 
@@ -19,7 +20,8 @@ def body_axes(affine: Affine) -> npt.NDArray[np.int_]:
     An oblique axis counts as the body axis that it is nearest to; each body axis is taken once.
     Raises `VolumeError` where the affine leaves an axis without a direction.
     """
-    from nibabel.orientations import io_orientation
+    with ONE_AT_A_TIME:
+        from nibabel.orientations import io_orientation
 
     ornt = io_orientation(affine) if np.isfinite(affine).all() else np.full((3, 2), np.nan)
     if np.isnan(ornt).any():
@@ -32,7 +34,8 @@ def affine_of_letters(letters: str, spacing_mm: tuple[float, float, float], shap
 
     The centre of the volume is the origin. Raises `VolumeError` where the letters do not say it.
     """
-    from nibabel.orientations import axcodes2ornt
+    with ONE_AT_A_TIME:
+        from nibabel.orientations import axcodes2ornt
 
     letters = letters.upper()
     if len(letters) != 3 or {frozenset(pair) & set(letters) for pair in ("RL", "AP", "SI")} != {

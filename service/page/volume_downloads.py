@@ -13,6 +13,7 @@ from typing import TypeVar, TypeVarTuple
 from loguru import logger
 
 from inference.findings import Mask
+from inference.importing import ONE_AT_A_TIME
 from inference.volumes.dicom_headers import quiet
 from inference.volumes.dicom_writing import make_capture, make_segmentation, to_bytes
 from inference.volumes.nifti_writing import mask_file
@@ -81,7 +82,8 @@ def _capture(volume: VolumeScan) -> Capture:
 
 
 def _segmentation(head: bytes, mask: Mask) -> bytes:
-    from pydicom import dcmread
+    with ONE_AT_A_TIME:
+        from pydicom import dcmread
 
     quiet()
     return to_bytes(make_segmentation(dcmread(io.BytesIO(head)), mask))
