@@ -12,12 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from inference.ensemble import build_ensemble
-from inference.ensemble_file import EnsembleFile, read_listed_folds
+from inference.ensemble_file import EnsembleFile
 from inference.preparation import FloatMap
 from inference.settings import Settings
 from inference.weights import FoldFile
-from training.data import DataError, Label, LabelledScan, find_cases, read_cases
-from training.evaluation import at_scale, trained_fold
+from training.data import DataError, Label, LabelledScan
+from training.evaluation import at_scale, held_out_by_fold
 from training.folds import Split
 from training.paired import ScoredScan
 from utils import dice_score
@@ -101,15 +101,13 @@ def score_alternatives(
     scan at that scale, and the others are as they are. Raises `DataError` where a fold was trained on
     another split, or has no input scale.
     """
-    cases = find_cases(data_dir)
     views = listed.tta_ops
-    for fold_file in read_listed_folds(models_dir, listed):
+    for fold_file, _, scans in held_out_by_fold(models_dir, listed, data_dir=data_dir, split=split):
         files = [fold_file, *(rescaled(fold_file, scale) for scale in scales)]
         alone, *others = (
             build_ensemble([file], settings, tta_ops=views, threshold=listed.threshold) for file in files
         )
-        for case in split.held_out(cases, trained_fold(fold_file.metadata, split)):
-            (scan,) = read_cases([case])
+        for scan in scans:
             seen = [alone.probability_map(scan.grey, (view,)) for view in views]
             maps = {SHIPPED: _mean(seen)}
             for scale, ensemble in zip(scales, others, strict=True):
@@ -117,7 +115,7 @@ def score_alternatives(
                 maps[f"{views[-1]} at {scale:g} of the scale"] = _mean([*seen[:-1], other])
             masks = {name: cut_at(each, listed.threshold) for name, each in maps.items()}
             masks |= {name: cut(maps[SHIPPED], listed.threshold) for name, cut in CUTS.items()}
-            yield case.name, {name: _score(scan, mask) for name, mask in masks.items()}
+            yield scan.case.name, {name: _score(scan, mask) for name, mask in masks.items()}
 
 
 def gather(scored: Iterable[tuple[str, dict[str, ScoredScan]]]) -> dict[str, dict[str, ScoredScan]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from inference.ensemble import build_ensemble
-from inference.ensemble_file import read_ensemble_file, read_listed_folds
+from inference.ensemble_file import EnsembleFile, read_ensemble_file, read_listed_folds
 from inference.preparation import Preparation
 from inference.settings import Settings
 from inference.weights import FoldFile, FoldMetadata
@@ -66,8 +66,8 @@ def evaluate(
     Raises `DataError` where a fold was trained on another split.
     """
     listed = read_ensemble_file(models_dir)
-    cases = find_cases(data_dir)[::every]
-    for fold_file in read_listed_folds(models_dir, listed):
+    by_fold = held_out_by_fold(models_dir, listed, data_dir=data_dir, split=split, every=every)
+    for fold_file, fold, scans in by_fold:
         alone = build_ensemble(
             [fold_file if input_scale is None else at_scale(fold_file, input_scale)],
             settings,
@@ -76,11 +76,24 @@ def evaluate(
             classifier=listed.classifier,
             blank_below=listed.blank_below,
         )
-        fold = trained_fold(fold_file.metadata, split)
-        for case in split.held_out(cases, fold):
-            scan = read_cases([case])[0]
+        for scan in scans:
             prediction = alone.predict(scan.grey)
             yield score_mask(scan, fold, prediction.mask[..., 0] > 0, prediction.tumor_probability)
+
+
+def held_out_by_fold(
+    models_dir: Path, listed: EnsembleFile, *, data_dir: Path, split: Split, every: int = 1
+) -> Iterator[tuple[FoldFile, int, Iterator[LabelledScan]]]:
+    """Yield each listed fold, its number, and the scans that it never saw, read as they are asked for.
+
+    With `every`, only every so many scans are among them. Raises `DataError` where a fold was trained on
+    another split.
+    """
+    cases = find_cases(data_dir)[::every]
+    for fold_file in read_listed_folds(models_dir, listed):
+        fold = trained_fold(fold_file.metadata, split)
+        held_out = split.held_out(cases, fold)
+        yield fold_file, fold, (read_cases([case])[0] for case in held_out)
 
 
 def at_scale(fold: FoldFile, input_scale: float) -> FoldFile:

@@ -9,13 +9,13 @@ import numpy.typing as npt
 
 from inference.disagreement import mask_disagreement
 from inference.ensemble import build_ensemble
-from inference.ensemble_file import EnsembleFile, read_listed_folds
+from inference.ensemble_file import EnsembleFile
 from inference.findings import map_features
 from inference.preparation import FloatMap
 from inference.settings import Settings
 from inference.tta import FLIPS
-from training.data import LabelledScan, find_cases, read_cases
-from training.evaluation import trained_fold
+from training.data import LabelledScan, find_cases
+from training.evaluation import held_out_by_fold
 from training.folds import Split
 from utils import dice_score
 
@@ -65,12 +65,9 @@ def held_out_scans(
 
     Raises `DataError` where a fold was trained on another split.
     """
-    cases = find_cases(data_dir)
-    for fold_file in read_listed_folds(models_dir, listed):
-        fold = trained_fold(fold_file.metadata, split)
+    for fold_file, fold, scans in held_out_by_fold(models_dir, listed, data_dir=data_dir, split=split):
         alone = build_ensemble([fold_file], settings, tta_ops=("identity",), threshold=listed.threshold)
-        for case in split.held_out(cases, fold):
-            scan = read_cases([case])[0]
+        for scan in scans:
             yield HeldOutScan(scan, fold, {op: alone.probability_map(scan.grey, (op,)) for op in FLIPS})
 
 
