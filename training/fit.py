@@ -12,7 +12,7 @@ from lightning.pytorch.loggers import CSVLogger, Logger
 from loguru import logger
 
 from inference.checkpoints import load_network, save_fold
-from inference.weights import FoldMetadata, read_fold
+from inference.weights import FoldFile, FoldMetadata, read_fold
 from training.config import WEIGHTS_FILE, FitConfig, read_config, write_config
 from training.curves import METRICS_DIR, plot_curves
 from training.data import DataError, find_cases, read_cases
@@ -133,8 +133,8 @@ def _reopen(run_dir: Path, wanted: FitConfig, split: Split) -> FitConfig:
     return config
 
 
-def _start_from(path: Path, module: FoldModule, config: FitConfig, split: Split) -> str:
-    """Give the network a fold's weights to start from, and return their SHA-256.
+def _start_from(path: Path, module: FoldModule, config: FitConfig, split: Split) -> FoldFile:
+    """Give the network a fold's weights to start from, and return that fold.
 
     `path` is a file, or a folder of runs or of exported folds. Only weights of the same fold and split will
     do: any others have seen scans that are held out here.
@@ -146,7 +146,7 @@ def _start_from(path: Path, module: FoldModule, config: FitConfig, split: Split)
             f"{path} was trained on scans that fold {config.fold} holds out: start from that fold"
         )
     module.network.load_state_dict(load_network(fold).state_dict())
-    return fold.sha256
+    return fold
 
 
 def _weights_of(path: Path, fold: int) -> Path:
@@ -220,13 +220,14 @@ def _callbacks(config: FitConfig, data: FoldData, run_dir: Path) -> list[Callbac
     return [averaging, BatchStatistics(data), Curves(run_dir), TQDMProgressBar(refresh_rate=5), checkpoints]
 
 
-def _origin(split: Split, data: FoldData, started_from: str | None) -> dict[str, Any]:
-    """Return where the weights come from, beyond their configuration."""
+def _origin(split: Split, data: FoldData, started_from: FoldFile | None) -> dict[str, Any]:
+    """Return where the weights come from, beyond their configuration, through all runs before this one."""
     return {
         "split_sha256": split.sha256,
         "patients": len(data.training.patients),
         "controls": len(data.training.controls),
-        "start_from_sha256": started_from,
+        "start_from_sha256": started_from.sha256 if started_from else None,
+        "start_from_training": started_from.metadata.training if started_from else None,
         "commit": _commit(),
         "torch": torch.__version__,
     }

@@ -124,7 +124,9 @@ def test_a_run_starts_from_weights_that_never_saw_its_held_out_scans(data: Path,
     first = fit(config, data_dir=data, split=split, run_dir=runs / "fold0")
     frozen = config.model_copy(update={"start_from": runs, "learning_rate": 1e-12, "weight_decay": 0.0})
     again = fit(frozen, data_dir=data, split=split, run_dir=tmp_path / "again")
-    assert read_fold(again).metadata.training["start_from_sha256"] == read_fold(first).sha256
+    origin = read_fold(again).metadata.training
+    assert origin["start_from_sha256"] == read_fold(first).sha256
+    assert origin["start_from_training"] == read_fold(first).metadata.training
     before, after = load_network(read_fold(first)), load_network(read_fold(again))
     for (name, tensor), expected in zip(after.named_parameters(), before.parameters(), strict=True):
         torch.testing.assert_close(tensor, expected, rtol=1e-3, atol=1e-6, msg=name)
