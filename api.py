@@ -20,6 +20,7 @@ from inference.ensemble import Ensemble, Prediction, load_ensemble
 from inference.errors import SegmentationError
 from inference.scan_findings import describe
 from inference.settings import Settings, misspelt_settings, read_settings
+from inference.volumes.scan import VolumeScan
 from service.dependencies import ContentDependency, ServiceDependency, VolumeDependency
 from service.interruption import Interruption
 from service.listener import bind
@@ -37,7 +38,7 @@ from service.probes import add_probes
 from service.problems import install_problem_handlers
 from service.provider import Provider
 from service.readiness import State
-from service.segmentation import Segmented, Service
+from service.segmentation import Segmented, Service, encode_mask
 from service.server import Server
 from utils import encode_request
 
@@ -121,7 +122,7 @@ async def predict(
     content: ContentDependency, request: Request, response: Response, service: ServiceDependency
 ) -> TumorPredictResponseDto:
     """Answer the mask of a scan; the header `X-Views-Used` says which views it is the mean of."""
-    segmented = await service.segment(content, request)
+    segmented = await service.segment(content, request, encode_mask)
     _note(segmented, request, response)
     return TumorPredictResponseDto(img=segmented.encoded)
 
@@ -139,16 +140,17 @@ async def analyze(
     several files, one a slice. The mask is that of its projection, and `measures` says what was found in
     mm, mm² and SUV.
     """
-    segmented = await service.segment(content, request)
-    prediction = segmented.prediction
-    found = await anyio.to_thread.run_sync(describe, prediction, segmented.volume)
-    uncertainty_map = await anyio.to_thread.run_sync(_draw_uncertainty, prediction) if uncertainty else None
+
+    async def encode(prediction: Prediction, volume: VolumeScan | None) -> dict[str, Any]:
+        found = await anyio.to_thread.run_sync(describe, prediction, volume)
+        spread = await anyio.to_thread.run_sync(_draw_uncertainty, prediction) if uncertainty else None
+        return dict(found) | {"img": await encode_mask(prediction, volume), "uncertainty_map": spread}
+
+    segmented = await service.segment(content, request, encode)
     _note(segmented, request, response)
     assert service.ensemble is not None
     return AnalyzeResponse(
-        **dict(found),
-        img=segmented.encoded,
-        uncertainty_map=uncertainty_map,
+        **segmented.encoded,
         model=ModelIdentity.model_validate(service.ensemble.identity()),
         timings_ms={stage: round(1000 * seconds, 1) for stage, seconds in segmented.stages_s.items()},
     )
@@ -158,7 +160,7 @@ def _draw_uncertainty(prediction: Prediction) -> str:
     return encode_request(draw_spread(prediction.uncertainty_map()))
 
 
-def _note(segmented: Segmented, request: Request, response: Response) -> None:
+def _note(segmented: Segmented[Any], request: Request, response: Response) -> None:
     """Say in the answer's header and in the log what was found, and in which views."""
     response.headers[VIEWS_HEADER] = ",".join(segmented.prediction.views)
     request.state.findings = segmented.summary()
@@ -184,7 +186,10 @@ def main() -> int:
         return interrupted.status
     server = Server(app)
     app.state.service.on_failure = server.end
-    server.run(sockets=[listener])
+    try:
+        server.run(sockets=[listener])
+    except KeyboardInterrupt:  # before the server listens to signals itself
+        return interrupted.status
     logger.complete()
     status = 1 if app.state.service.state is State.FAILED else 0
     if server.has_cut_off or app.state.service.engine_hangs:

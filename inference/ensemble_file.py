@@ -14,6 +14,7 @@ from inference.findings import Classifier
 from inference.settings import Settings
 from inference.tta import FLIPS
 from inference.weights import FoldFile, read_fold
+from inference.whole_files import write_whole
 
 ENSEMBLE_FILE = "ensemble.json"
 
@@ -87,7 +88,7 @@ def read_uncalibrated_file(models_dir: Path) -> EnsembleFile:
 
 def write_ensemble_file(listed: EnsembleFile, models_dir: Path) -> None:
     """Write `ensemble.json`."""
-    (models_dir / ENSEMBLE_FILE).write_text(listed.model_dump_json(indent=1) + "\n")
+    write_whole(models_dir / ENSEMBLE_FILE, f"{listed.model_dump_json(indent=1)}\n".encode())
 
 
 def _parse(path: Path, left_out: Sequence[str]) -> EnsembleFile:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import anyio
 from anyio.to_thread import run_sync
@@ -30,18 +31,17 @@ LONGEST_PAUSE_S = 30
 """Between two self-tests of an engine that has failed."""
 
 
+Encoded = TypeVar("Encoded")
+"""What a route answers: `encode_mask` makes base64 PNG."""
+
+
 @dataclass(frozen=True)
-class Segmented:
-    """What is sent of a scan, what it was made of, and how long each stage took.
+class Segmented(Generic[Encoded]):
+    """What is sent of a scan, what it was made of, and how long each stage took."""
 
-    `encoded` is the mask as base64 PNG, or what the route's own way to encode gives. `volume` is there
-    where the scan was made of one.
-    """
-
-    encoded: str
+    encoded: Encoded
     prediction: Prediction
     stages_s: dict[str, float]
-    volume: VolumeScan | None = None
 
     def summary(self) -> str:
         """Return what was found, and in which views, as the log has it."""
@@ -54,7 +54,7 @@ class Segmented:
         )
 
 
-Encode = Callable[[Prediction, VolumeScan | None], Awaitable[str]]
+Encode = Callable[[Prediction, VolumeScan | None], Awaitable[Encoded]]
 """How a route makes an answer of a prediction, and of the volume that its scan was made of."""
 
 
@@ -117,12 +117,12 @@ class Service:
         self.admission.check()
 
     async def segment(
-        self,
-        content: Content,
-        request: Request,
-        encode: Encode = encode_mask,
-    ) -> Segmented:
+        self, content: Content, request: Request, encode: Encode[Encoded]
+    ) -> Segmented[Encoded]:
         """Decode a scan, run the ensemble on it and encode what it found, in the order of arrival.
+
+        All work on a scan belongs into `encode`: only until that is done is the scan one of those that
+        the queue counts, and that an ending service waits for.
 
         Raises `Refusal` where there is no room, no time or no ensemble for it, `ScanError` where it
         is no scan, and `ClientDisconnect` where its sender hung up before its turn came.
@@ -147,7 +147,7 @@ class Service:
             finally:
                 self.turns.release()
         self.metrics.segmented(prediction, stages_s)
-        return Segmented(encoded, prediction, stages_s, volume)
+        return Segmented(encoded, prediction, stages_s)
 
     async def _predict(self, scan: Scan, deadline: Deadline) -> Prediction:
         assert self.ensemble is not None

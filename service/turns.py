@@ -8,23 +8,28 @@ from starlette.requests import ClientDisconnect
 async def wait_for_turn(turns: anyio.CapacityLimiter, request: Request) -> None:
     """Take one of the turns, unless the client hangs up before: then raise `ClientDisconnect`.
 
-    The request's body has to be read; whoever has a turn releases it in the same task.
+    Whoever has a turn releases it in the same task. A body that is not read yet is thrown away; what
+    refuses it is raised.
     """
     has_turn = hung_up = False
+    failed: Exception | None = None
     async with anyio.create_task_group() as group:
 
         async def watch() -> None:
-            nonlocal hung_up
-            while (await request.receive())["type"] != "http.disconnect":
-                pass
-            hung_up = True
+            nonlocal hung_up, failed
+            try:
+                while (await request.receive())["type"] != "http.disconnect":
+                    pass
+                hung_up = True
+            except Exception as error:  # of a body that nobody has read, and that is refused
+                failed = error
             group.cancel_scope.cancel()
 
         group.start_soon(watch)
         await turns.acquire()
         has_turn = True
         group.cancel_scope.cancel()
-    if hung_up:
+    if hung_up or failed:
         if has_turn:
             turns.release()
-        raise ClientDisconnect
+        raise failed or ClientDisconnect

@@ -34,9 +34,8 @@ def test_told_to_end_it_is_not_ready_any_more_and_answers_what_it_has_taken_on(
     ending = start_server(tmp_path, DEADLINE_S=1000, SHUTDOWN_GRACE_S=300)
     scan = {"img": as_base64(file_bytes(phantom.grey))}
     with ThreadPoolExecutor(REQUESTS) as clients:
-        url = f"{ending.url}/predict"
-        asked = [clients.submit(httpx.post, url, json=scan, timeout=300) for _ in range(REQUESTS)]
-        while waiting(ending) < REQUESTS:
+        asked = [clients.submit(ending.post, "/predict", json=scan) for _ in range(REQUESTS)]
+        while sum(answer.done() for answer in asked) + waiting(ending) < REQUESTS:
             assert not all(answer.done() for answer in asked)
         ending.process.send_signal(signal.SIGTERM)
         readiness = wait_until_not_ready(ending)
@@ -54,6 +53,7 @@ def test_what_outlasts_the_grace_is_told_so(tmp_path: Path, server: Server) -> N
     with ThreadPoolExecutor(4) as clients:
         asked = [clients.submit(ending.post, "/predict", json=scan) for _ in range(4)]
         while waiting(ending) < 4:
+            assert not any(answer.done() for answer in asked)
             time.sleep(0.05)
         ending.process.send_signal(signal.SIGTERM)
         answers = [answer.result() for answer in asked]

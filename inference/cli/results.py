@@ -5,11 +5,12 @@ import hashlib
 import json
 import os
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from inference.cli.findings_file import FindingsFile, Format, Row, success
+from inference.cli.held_folder import held
 from inference.cli.readers import result_path
 from inference.cli.sources import MADE_BY, Source
 from inference.cli.volume_files import VolumeFiles
@@ -43,15 +44,22 @@ class Results:
         self.findings = FindingsFile(folder, findings_format)
         self.identity: dict[str, Any] = {}
 
+    @contextmanager
+    def alone(self) -> Generator[None]:
+        """Make the folder and keep other runs out of it; raises `ResultsError` where one is in it already."""
+        with ExitStack() as stack:
+            with self._writing():
+                self.folder.mkdir(parents=True, exist_ok=True)
+                stack.enter_context(held(self.folder))
+            yield
+
     def begin(self, ensemble: Ensemble, sources: list[Source], *, resume: bool) -> list[Source]:
         """Prepare the folder and return the scans that are still to do, of which nothing is left in it.
 
-        Without `resume` that is all of them, and the findings begin anew. Raises `ScanError` where
-        the earlier results are of other folds or of another way to run them, or where files that no run
-        has made would be overwritten.
+        Without `resume` that is all of them, and the findings begin anew. Raises `ScanError` where the
+        earlier results are of other folds or of another way to run them, or where files that no run has
+        made would be overwritten.
         """
-        with self._writing():
-            self.folder.mkdir(parents=True, exist_ok=True)
         self.identity = self._identity(ensemble)
         rows = self.findings.read() if resume else []
         made_by = self.folder / MADE_BY

@@ -123,6 +123,11 @@ def segment(
 
 def segment_into(results: Results, ensemble: Ensemble, sources: list[Source], *, resume: bool) -> int:
     """Segment scans into a folder of results, tell of it, and return how many could not be segmented."""
+    with results.alone():
+        return _segment_into(results, ensemble, sources, resume=resume)
+
+
+def _segment_into(results: Results, ensemble: Ensemble, sources: list[Source], *, resume: bool) -> int:
     to_do = results.begin(ensemble, sources, resume=resume)
     failed = written = 0
     try:

@@ -9,6 +9,7 @@ from loguru import logger
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from inference.weights import FoldFile
+from inference.whole_files import write_whole
 
 RANGES_SUFFIX = ".ranges.json"
 
@@ -48,4 +49,4 @@ def read_ranges(fold: FoldFile) -> ActivationRanges | None:
 
 def write_ranges(ranges: ActivationRanges, weights: Path) -> None:
     """Write activation ranges beside the fold's file that they belong to."""
-    ranges_path(weights).write_text(ranges.model_dump_json() + "\n")
+    write_whole(ranges_path(weights), f"{ranges.model_dump_json()}\n".encode())

@@ -1,15 +1,22 @@
 """Who is let in, who is told to come back, and who is not computed."""
 
 import socket
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
+import anyio
 import httpx
 import pytest
+from fastapi import Request
+from starlette.types import Message
 
 from inference.ensemble import Ensemble
+from inference.scan_findings import ScanFindings, describe
 from service.admission import Admission
 from service.problems import Refusal
+from service.turns import wait_for_turn
 from tests.conftest import plain_settings
 from tests.service.in_process import SCAN, Held, running, wait_for, wait_until
 
@@ -91,6 +98,40 @@ def test_a_client_that_hung_up_is_not_computed_and_leaves_its_place(ensemble: En
         time.sleep(0.1)
         assert held.began == begun + 1
         assert 'tumor_refused_total{reason="hung_up"} 1.0' in client.get("/metrics").text
+
+
+def test_a_scan_keeps_its_place_until_all_of_its_findings_are_described(
+    monkeypatch: pytest.MonkeyPatch, ensemble: Ensemble
+) -> None:
+    describing, go = threading.Event(), threading.Event()
+
+    def describe_slowly(*arguments: Any) -> ScanFindings:
+        describing.set()
+        assert go.wait(60)
+        return describe(*arguments)
+
+    monkeypatch.setattr("api.describe", describe_slowly)
+    with running(plain_settings(), ensemble) as (client, service), ThreadPoolExecutor(1) as others:
+        wait_for(client, "ready")
+        asked = others.submit(httpx.post, client.base_url.join("/analyze"), json=SCAN, timeout=60)
+        assert describing.wait(60)
+        inside = service.admission.inside
+        go.set()
+        assert asked.result().status_code == 200
+        assert (inside, service.admission.inside) == (1, 0)
+
+
+def test_a_body_that_is_refused_gives_the_turn_back() -> None:
+    async def refuse() -> Message:
+        raise Refusal(413, "the body is too large", "too_large")
+
+    async def take() -> None:
+        turns = anyio.CapacityLimiter(1)
+        with pytest.raises(Refusal):
+            await wait_for_turn(turns, Request({"type": "http"}, refuse))
+        assert turns.available_tokens == 1
+
+    anyio.run(take)
 
 
 def test_the_clock_may_jump_while_scans_are_worked_on(

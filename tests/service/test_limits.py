@@ -16,14 +16,14 @@ from tests.conftest import Server, as_base64, file_bytes, plain_settings
 from tests.service.in_process import SCAN, serving, wait_for, wait_until
 from training.phantoms import Phantom
 
-BODY_TIMEOUT_S = 0.5
-HEADER_TIMEOUT_S = 0.5
+BODY_TIMEOUT_S = 1.0
+HEADER_TIMEOUT_S = 1.0
 MAX_CONNECTIONS = 8
 
 
 @pytest.fixture(scope="module")
 def impatient(loaded: Ensemble) -> Iterator[httpx.Client]:
-    """A service that waits for half a second, and for eight connections."""
+    """A service that waits for a second, and for eight connections."""
     settings = plain_settings(
         body_timeout_s=BODY_TIMEOUT_S, max_connections=MAX_CONNECTIONS, max_body_mb=1, max_queue=1
     )

@@ -10,8 +10,11 @@ import pytest
 from PIL import Image
 
 from inference.cli.app import main
+from inference.cli.held_folder import held
 from inference.ensemble import Ensemble
+from inference.errors import ResultsError
 from inference.findings import FEATURES, Classifier
+from inference.preparation import FloatMap
 from inference.whole_files import write_png
 from tests.inference.cli.conftest import DarkEngine
 from training.phantoms import make_phantom
@@ -62,6 +65,32 @@ def test_another_scan_of_the_same_name_is_not_done(
         np.testing.assert_array_equal(mask(out), mask(tmp_path / "alone"))
     assert len(passes) == 1
     assert [row["scan"] for row in rows(out)] == ["scan.png"]
+
+
+def test_a_folder_takes_one_run_at_a_time(
+    scan: Path,
+    out: Path,
+    ensemble: Ensemble,
+    engine: DarkEngine,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    arguments = ["segment", str(scan), "--out", str(out)]
+    refused = []
+
+    def come_in_between(views: FloatMap) -> None:
+        with pytest.raises(ResultsError) as caught, held(out):
+            pass
+        refused.append(str(caught.value))
+
+    engine.on_pass = come_in_between  # type: ignore[method-assign]
+    assert main(arguments) == 0
+    assert refused == [f"another run writes to {out}: wait for its end, or name another --out"]
+    with held(out):
+        assert main(arguments) == 1
+    assert refused[0] in capsys.readouterr().err
+    assert [row["scan"] for row in rows(out)] == ["scan.png"]
+    engine.on_pass = lambda views: None  # type: ignore[method-assign]
+    assert main(arguments) == 0
 
 
 def test_scans_of_one_name_are_done_each_in_its_folder(

@@ -45,7 +45,7 @@ def access(
         (Answer(body=b'{"error": "other"}'), "none of DICOMweb", 1),
         (Answer(body=b"[" + b" " * 2000 + b"]"), "an answer of the PACS has more than", 1),
         (Answer(body=b"[]", headers={"Content-Length": "9", "Connection": "close"}), "broke off 3 times", 3),
-        (Answer(silent=True), "was silent for 0.2 s", 3),
+        (Answer(silent=True), "was silent for 0.5 s", 3),
     ],
     ids=lambda value: str(value)[:24] if isinstance(value, str) else "",
 )
@@ -54,7 +54,7 @@ def test_every_fault_is_one_sentence(
 ) -> None:
     monkeypatch.setattr(session, "MAX_FILE_BYTES", 1500)
     answering.answer = lambda _: answer
-    client = open_client(access(answering, timeout_s=0.2 if answer.silent else 30))
+    client = open_client(access(answering, timeout_s=0.5 if answer.silent else 30))
     with pytest.raises(PacsError) as caught:
         series_of_study(client, "1.2.3")
     said = str(caught.value)
