@@ -12,6 +12,7 @@ import anyio
 from fastapi import Depends, FastAPI, Query, Request, Response
 from fastapi.responses import RedirectResponse
 from fastapi.security import APIKeyHeader, HTTPBearer
+from fastapi_offline import FastAPIOffline
 from loguru import logger
 
 from inference import __version__
@@ -32,7 +33,7 @@ from service.messages import (
     ServiceInfo,
     TumorPredictResponseDto,
 )
-from service.middleware import VIEWS_HEADER, install_middleware
+from service.middleware import DOCS, VIEWS_HEADER, install_middleware
 from service.openapi import BAD_SCAN, SCAN_BODY, UNAUTHORIZED
 from service.probes import add_probes
 from service.problems import install_problem_handlers
@@ -60,13 +61,13 @@ def create_app(
         yield
         start.cancel()
 
-    app = FastAPI(
+    app = FastAPIOffline(
+        docs_url=DOCS,
+        redoc_url=None,
         title="Tumor Segmentation API",
         version=__version__,
         summary="Outlines tumours on whole-body MIP-PET scans",
         lifespan=lifespan,
-        redoc_url=None,
-        swagger_ui_oauth2_redirect_url=None,
     )
     app.state.service = Service(settings, ensemble, provider)
     install_problem_handlers(app)

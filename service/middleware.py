@@ -12,6 +12,7 @@ from service.metrics import Metrics
 from service.observation import REQUEST_ID, Observed
 
 VIEWS_HEADER = "X-Views-Used"
+DOCS = "/docs"
 
 
 def install_middleware(app: FastAPI, settings: Settings, metrics: Metrics) -> None:
@@ -30,7 +31,7 @@ def install_middleware(app: FastAPI, settings: Settings, metrics: Metrics) -> No
             allow_headers=("Authorization", "Content-Type", "X-API-Key", REQUEST_ID),
             expose_headers=("Retry-After", VIEWS_HEADER, REQUEST_ID),
         )
-    app.add_middleware(SecurityHeaders, policies={app.docs_url or "": DOCS_POLICY, "/ui": PAGE_POLICY})
+    app.add_middleware(SecurityHeaders, policies={DOCS: DOCS_POLICY, "/ui": PAGE_POLICY})
     paths = {path for route in app.routes if isinstance(path := getattr(route, "path", None), str)}
     app.add_middleware(Observed, metrics=metrics, routes=frozenset(paths))
 

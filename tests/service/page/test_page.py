@@ -72,6 +72,13 @@ def test_a_scan_is_dropped_seen_cut_again_and_its_mask_taken_home(
 
 
 @needs_chromium
+def test_the_reference_needs_no_internet(desk: Visit, server: Server) -> None:
+    desk.page.goto(server.url + "/docs")
+    for summary in ("Segment a scan", "Segment a scan and say what was found"):
+        expect(desk.page.get_by_text(summary, exact=True)).to_be_visible(timeout=DEADLINE_MS)
+
+
+@needs_chromium
 def test_a_wrong_file_shows_the_sentence_of_the_api_and_an_odd_one_a_warning(
     desk: Visit, server: Server, phantom: Phantom
 ) -> None:
