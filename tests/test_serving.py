@@ -48,7 +48,7 @@ from utils import decode_request, validate_segmentation
 MODELS = ROOT / "models"
 WARM_START_S = 3
 STARTS = 5
-CLIENTS, ROUNDS, ROUND_S, SURE = 16, 4, 3, 0.01
+CLIENTS, ROUNDS, ROUND_S, SURE = 16, 4, 2, 0.01
 STRETCHED = Preparation(input_size=(1024, 512))
 NO_TIME_S = 0.05
 """Less than one view of a stretched scan takes three folds on any machine."""
