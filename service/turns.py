@@ -11,25 +11,25 @@ async def wait_for_turn(turns: anyio.CapacityLimiter, request: Request) -> None:
     Whoever has a turn releases it in the same task. A body that is not read yet is thrown away; what
     refuses it is raised.
     """
-    has_turn = hung_up = False
-    failed: Exception | None = None
+    has_turn = False
+    ended: Exception | None = None
     async with anyio.create_task_group() as group:
 
         async def watch() -> None:
-            nonlocal hung_up, failed
+            nonlocal ended
             try:
                 while (await request.receive())["type"] != "http.disconnect":
                     pass
-                hung_up = True
+                ended = ClientDisconnect()
             except Exception as error:  # of a body that nobody has read, and that is refused
-                failed = error
+                ended = error
             group.cancel_scope.cancel()
 
         group.start_soon(watch)
         await turns.acquire()
         has_turn = True
         group.cancel_scope.cancel()
-    if hung_up or failed:
+    if ended is not None:
         if has_turn:
             turns.release()
-        raise failed or ClientDisconnect
+        raise ended
