@@ -19,9 +19,9 @@ from inference import __version__
 from inference.disagreement import draw_spread
 from inference.ensemble import Ensemble, Prediction, load_ensemble
 from inference.errors import SegmentationError
-from inference.scan_findings import describe
+from inference.report.description import describe
 from inference.settings import Settings, misspelt_settings, read_settings
-from inference.volumes.scan import VolumeScan
+from inference.volumes.volume_scan import VolumeScan
 from service.dependencies import ContentDependency, ServiceDependency, VolumeDependency
 from service.interruption import Interruption
 from service.listener import bind

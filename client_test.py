@@ -20,8 +20,8 @@ from PIL import Image
 
 from inference.errors import ScanError
 from inference.findings import Lesion
-from inference.overlay import draw_overlay
 from inference.recognition import recognise
+from inference.report.overlay import draw_overlay
 from utils import decode_image, decode_request, dice_score, validate_segmentation
 
 HERE = Path(__file__).parent

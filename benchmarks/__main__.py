@@ -23,10 +23,10 @@ from benchmarks.service import RunningService, measure_load, percentiles, runnin
 from benchmarks.soak import soak
 from inference.engines.cores import usable_cores
 from inference.ensemble import load_ensemble
-from inference.ensemble_file import read_folds
 from inference.errors import SegmentationError
 from inference.settings import read_settings
 from inference.tta import FLIPS
+from inference.weights.ensemble_file import read_folds
 from training.phantoms import make_phantom
 from utils import decode_request, encode_request
 

@@ -9,10 +9,10 @@ import numpy as np
 import onnxruntime as ort
 import torch
 
-from inference.checkpoints import load_network
 from inference.engines.cores import usable_cores
 from inference.preparation import FloatMap
-from inference.weights import FoldFile
+from inference.weights.checkpoints import load_network
+from inference.weights.fold_file import FoldFile
 
 
 class EagerEngine:

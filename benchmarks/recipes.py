@@ -13,8 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.engines import EagerEngine, OnnxEngine
 from benchmarks.service import percentiles
-from inference.checkpoints import load_network
-from inference.engines import Engine
+from inference.engines.engine import Engine
 from inference.engines.openvino_engine import OpenVinoEngine
 from inference.engines.torch_engine import TorchEngine
 from inference.ensemble import Ensemble
@@ -22,7 +21,8 @@ from inference.errors import SettingsError
 from inference.preparation import ORIGINAL_PREPARATION, Preparation
 from inference.settings import Settings
 from inference.tta import FLIPS
-from inference.weights import FoldFile
+from inference.weights.checkpoints import load_network
+from inference.weights.fold_file import FoldFile
 from utils import Scan
 
 MATMUL_SIZE = 2048

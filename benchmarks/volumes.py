@@ -18,7 +18,7 @@ SPACING_MM = (2.0, 2.0, 2.0)
 PROJECT = """
 import json, re, sys, time
 from pathlib import Path
-import inference.volumes.scan as scan
+import inference.volumes.volume_scan as scan
 before_s, before_cpu_s = time.monotonic(), time.process_time()
 made = scan.scan_of_path(Path(sys.argv[1]))
 print(json.dumps({

@@ -19,7 +19,7 @@ from inference.findings import Classifier
 from inference.preparation import FloatMap
 from inference.settings import read_settings
 from inference.together import predict_together
-from inference.weights import FoldFile
+from inference.weights.fold_file import FoldFile
 from service.logs import configure_logging
 from utils import Scan
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from inference.ensemble import load_ensemble
-    from inference.shared import predict
+    from inference.predictor import predict
 
 __version__ = "0.1.0"
 __all__ = ["__version__", "load_ensemble", "predict"]
@@ -25,7 +25,7 @@ def __getattr__(name: str) -> Any:
 
         return load_ensemble
     if name == "predict":
-        from inference.shared import predict
+        from inference.predictor import predict
 
         return predict
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

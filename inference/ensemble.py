@@ -10,17 +10,17 @@ from typing import Any
 
 import numpy as np
 
+from inference.atomic_write import write_png
 from inference.deadline import Deadline
 from inference.disagreement import FoldMaps, mask_disagreement, spread_map
-from inference.engines import Engine, open_engine
-from inference.ensemble_file import read_folds
+from inference.engines.engine import Engine, open_engine
 from inference.findings import Classifier, Lesion, Mask, decide, find_lesions
 from inference.preparation import FloatMap, to_grey
 from inference.recognition import Recognition, recognise
 from inference.settings import Settings, read_settings
 from inference.tta import sum_of_views, views_of
-from inference.weights import FoldFile
-from inference.whole_files import write_png
+from inference.weights.ensemble_file import read_folds
+from inference.weights.fold_file import FoldFile
 from utils import Scan, validate_segmentation
 
 WARM_UP_SIZE = (489, 400)

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import Depends, Query, Request
 
-from inference.volumes.look import SUV_MAX
+from inference.volumes.grey_scale import SUV_MAX
 from inference.volumes.options import VolumeOptions, parse_spacing
 from service.middleware import max_body_bytes, max_volume_bytes
 from service.scan_content import Content, ScanContent, read_content, read_volume_content

@@ -13,7 +13,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from inference.errors import ScanError
-from inference.volumes.faults import VolumeError
+from inference.volumes.errors import VolumeError
 from service.messages import Problem
 
 REASONS = {

@@ -15,7 +15,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 
 from inference.volumes.options import VolumeOptions
 from inference.volumes.reading import is_volume
-from inference.volumes.scan import VolumeScan, scan_of_file, scan_of_series
+from inference.volumes.volume_scan import VolumeScan, scan_of_file, scan_of_series
 from service.body_limit import too_large
 from service.messages import TumorPredictRequestDto
 from service.problems import Refusal

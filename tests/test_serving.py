@@ -20,17 +20,17 @@ from scipy import stats
 
 from benchmarks.service import measure_load
 from inference.engines.conversion import convert_folds, write_converted
-from inference.ensemble_file import (
+from inference.engines.export import export_converted
+from inference.preparation import Preparation
+from inference.tta import FLIPS
+from inference.weights.ensemble_file import (
     EnsembleFile,
     FoldEntry,
     read_ensemble_file,
     read_listed_folds,
     write_ensemble_file,
 )
-from inference.export import export_converted
-from inference.preparation import Preparation
-from inference.tta import FLIPS
-from inference.weights import read_fold
+from inference.weights.fold_file import read_fold
 from tests.conftest import (
     ROOT,
     SIZES,

@@ -12,8 +12,8 @@ import pytest
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from inference.ensemble_file import EnsembleFile
-from inference.weights import METADATA_KEY
+from inference.weights.ensemble_file import EnsembleFile
+from inference.weights.fold_file import METADATA_KEY
 from tests.conftest import ROOT, environment, free_port, run_script, start_server
 
 

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from inference.errors import SegmentationError
 from inference.settings import read_settings
-from inference.volumes.look import PIXEL_MM, SUV_MAX
+from inference.volumes.grey_scale import PIXEL_MM, SUV_MAX
 from training import judging
 from training.config import FitConfig
 from training.data import DEFAULT_DATA_DIR, DataError, find_cases, read_case, read_cases

@@ -12,10 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from inference.ensemble import build_ensemble
-from inference.ensemble_file import EnsembleFile
 from inference.preparation import FloatMap
 from inference.settings import Settings
-from inference.weights import FoldFile
+from inference.weights.ensemble_file import EnsembleFile
+from inference.weights.fold_file import FoldFile
 from training.data import DataError, Label, LabelledScan
 from training.evaluation import at_scale, held_out_by_fold
 from training.folds import Split

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from inference.ensemble_file import EnsembleFile
+from inference.weights.ensemble_file import EnsembleFile
 from training.blanking import BlankPoint, blank_curve, choose_point
 from training.classification import ClassifierScore, cross_fitted, fit_classifier, score_probabilities
 from training.out_of_fold import THRESHOLDS, VIEW_SETS, HeldOutMap

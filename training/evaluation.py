@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from inference.ensemble import build_ensemble
-from inference.ensemble_file import EnsembleFile, read_ensemble_file, read_listed_folds
 from inference.preparation import Preparation
 from inference.settings import Settings
-from inference.weights import FoldFile, FoldMetadata
+from inference.weights.ensemble_file import EnsembleFile, read_ensemble_file, read_listed_folds
+from inference.weights.fold_file import FoldFile, FoldMetadata
 from training.data import DataError, Label, LabelledScan, find_cases, read_cases
 from training.folds import Split
 from training.statistics import Estimate, estimate_mean, standard_error

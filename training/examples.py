@@ -10,8 +10,8 @@ from lightning.pytorch.callbacks import Callback
 from PIL import Image
 
 from inference.findings import cut_mask
-from inference.overlay import draw_overlay
 from inference.preparation import GreyScan
+from inference.report.overlay import draw_overlay
 from training.data import Label, LabelledScan
 from training.module import VALIDATION_THRESHOLD, FoldModule
 from training.phantoms import SAMPLES, make_sample

@@ -11,8 +11,8 @@ from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, ModelCheck
 from lightning.pytorch.loggers import CSVLogger, Logger
 from loguru import logger
 
-from inference.checkpoints import load_network, save_fold
-from inference.weights import FoldFile, FoldMetadata, read_fold
+from inference.weights.checkpoints import load_network, save_fold
+from inference.weights.fold_file import FoldFile, FoldMetadata, read_fold
 from training.config import WEIGHTS_FILE, FitConfig, read_config, write_config
 from training.curves import METRICS_DIR, plot_curves
 from training.data import DataError, find_cases, read_cases

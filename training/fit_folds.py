@@ -8,8 +8,8 @@ from pathlib import Path
 
 from dotenv import load_dotenv
 
+from inference.cli.ray.installation import need_ray
 from inference.errors import SegmentationError
-from inference.ray_group import need_ray
 from training.data import DataError
 from training.options import console
 from training.plan import Plan

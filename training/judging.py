@@ -8,8 +8,8 @@ from typing import Annotated, TypeVar
 import typer
 from rich.progress import track
 
-from inference.ensemble_file import read_ensemble_file, read_uncalibrated_file, write_ensemble_file
 from inference.settings import Settings, read_settings
+from inference.weights.ensemble_file import read_ensemble_file, read_uncalibrated_file, write_ensemble_file
 from training import tables
 from training.alternatives import gather, score_alternatives
 from training.calibration import calibrate as calibrate_maps

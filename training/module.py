@@ -10,7 +10,7 @@ from torch import nn
 
 from inference.preparation import FloatMap, GreyScan
 from inference.unet import build_unet
-from inference.weights import METADATA_KEY, FoldMetadata
+from inference.weights.fold_file import METADATA_KEY, FoldMetadata
 from training.config import FitConfig
 from training.data import LabelledScan
 from training.loading import FoldData

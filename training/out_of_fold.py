@@ -9,11 +9,11 @@ import numpy.typing as npt
 
 from inference.disagreement import mask_disagreement
 from inference.ensemble import build_ensemble
-from inference.ensemble_file import EnsembleFile
 from inference.findings import map_features
 from inference.preparation import FloatMap
 from inference.settings import Settings
 from inference.tta import FLIPS
+from inference.weights.ensemble_file import EnsembleFile
 from training.data import LabelledScan, find_cases
 from training.evaluation import held_out_by_fold
 from training.folds import Split

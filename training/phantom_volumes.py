@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from inference.preparation import FloatMap
-from inference.volumes.look import PIXEL_MM
+from inference.volumes.grey_scale import PIXEL_MM
 from training.phantoms import ARMS_UP, BODY_UNIT_PX, LEGS, ORGANS, TRUNK, Ellipse
 
 UNIT_MM = BODY_UNIT_PX * PIXEL_MM

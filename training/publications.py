@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from inference.engines.ranges import ranges_path, read_ranges
-from inference.ensemble_file import (
+from inference.engines.activation_ranges import ranges_path, read_ranges
+from inference.weights.ensemble_file import (
     ENSEMBLE_FILE,
     EnsembleFile,
     FoldEntry,
@@ -20,7 +20,7 @@ from inference.ensemble_file import (
     read_listed_folds,
     write_ensemble_file,
 )
-from inference.weights import FoldFile, read_fold
+from inference.weights.fold_file import FoldFile, read_fold
 from training.config import WEIGHTS_FILE, read_run_id
 from training.curves import read_metrics
 from training.data import DataError

@@ -5,9 +5,9 @@ import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from inference.engines.ranges import read_ranges, write_ranges
-from inference.ensemble_file import EnsembleFile, FoldEntry, write_ensemble_file
-from inference.weights import read_fold
+from inference.engines.activation_ranges import read_ranges, write_ranges
+from inference.weights.ensemble_file import EnsembleFile, FoldEntry, write_ensemble_file
+from inference.weights.fold_file import read_fold
 from training.config import WEIGHTS_FILE
 from training.data import DataError
 from training.evaluation import ScanScore, summarize
@@ -53,7 +53,10 @@ def with_scores(listed: EnsembleFile, scores: Iterable[ScanScore]) -> EnsembleFi
 
 def stamp_choices(listed: EnsembleFile, models_dir: Path) -> EnsembleFile:
     """Write the ensemble's threshold and views into every fold's own metadata, and list the new hashes."""
-    from inference.checkpoints import load_network, save_fold  # import PyTorch, which few commands need
+    from inference.weights.checkpoints import (  # import PyTorch, which few commands need
+        load_network,
+        save_fold,
+    )
 
     folds = []
     for entry in listed.folds:

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import openvino as ov
 
+from inference.engines.activation_ranges import ActivationRanges, write_ranges
 from inference.engines.conversion import convert_folds
 from inference.engines.quantization import observe_inputs
-from inference.engines.ranges import ActivationRanges, write_ranges
-from inference.ensemble_file import read_ensemble_file, read_listed_folds
-from inference.weights import FoldFile
+from inference.weights.ensemble_file import read_ensemble_file, read_listed_folds
+from inference.weights.fold_file import FoldFile
 from training.data import LabelledScan, find_cases, read_cases
 from training.evaluation import trained_fold
 from training.folds import Split

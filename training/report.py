@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from inference.ensemble_file import EnsembleFile
 from inference.findings import Lesion, Mask, decide, find_lesions
-from inference.overlay import draw_overlay
+from inference.report.overlay import draw_overlay
+from inference.weights.ensemble_file import EnsembleFile
 from training import figures
 from training.blanking import choose_point
 from training.calibration import Calibration, calibrate

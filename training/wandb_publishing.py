@@ -9,9 +9,9 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from inference.artifact_download import FEW_RETRIES
 from inference.errors import SegmentationError, SettingsError
 from inference.settings import Settings
+from inference.weights.artifact_download import FEW_RETRIES
 from training.publications import Publication, write_publication
 from training.wandb_upload import Answer, Folder, Order
 

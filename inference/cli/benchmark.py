@@ -11,9 +11,9 @@ import typer
 from rich.console import Console
 
 import inference
-from inference.cli.results import Results
+from inference.cli.results.results_folder import Results
+from inference.cli.scans.sources import Source
 from inference.cli.segment import segment_sources
-from inference.cli.sources import Source
 from inference.ensemble import Ensemble, load_ensemble
 from inference.settings import read_settings
 from utils import decode_image

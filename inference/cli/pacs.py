@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from inference.cli.console import progress_bar, tell
-from inference.cli.fetched import FetchedSeries, fetched_series
-from inference.cli.results import Results
+from inference.cli.results.results_folder import Results
+from inference.cli.results.volume_files import VolumeFiles
+from inference.cli.scans.fetched_series import FetchedSeries, fetched_series
 from inference.cli.segment import FindingsFormat, Overlays, segment_into
-from inference.cli.volume_files import VolumeFiles
 from inference.ensemble import load_ensemble
 from inference.errors import PacsError
-from inference.importing import ONE_AT_A_TIME
-from inference.pacs.access import Access, read_access
 from inference.settings import read_settings
-from inference.volumes.look import SUV_MAX
+from inference.volumes.grey_scale import SUV_MAX
+from inference.volumes.lazy_import import ONE_AT_A_TIME
 from inference.volumes.options import VolumeOptions
+from inference.volumes.pacs.access import Access, read_access
 
 if TYPE_CHECKING:
     from dicomweb_client.web import DICOMwebClient
@@ -80,7 +80,7 @@ def query(
     if date is not None and not DAY.fullmatch(date):
         raise PacsError("--date is neither a day, 20240305, nor a range, 20240301-20240331")
     client = _open(url, user, ca_bundle, timeout)
-    from inference.pacs.series import find_series, series_of_study
+    from inference.volumes.pacs.series import find_series, series_of_study
 
     if study is not None:
         found, more = series_of_study(client, study), False
@@ -140,14 +140,14 @@ def _open(url: str, user: str | None, ca_bundle: Path | None, timeout_s: float) 
     access: Access = read_access(url, user, ca_bundle, timeout_s, os.environ)
     if access.sends_secret_in_clear:
         tell("warning: password or token go over the network unencrypted: use the PACS' https address")
-    from inference.pacs.client import open_client  # imports requests
+    from inference.volumes.pacs.client import open_client  # imports requests
 
     return open_client(access)
 
 
 def _fetch(client: "DICOMwebClient", study_uid: str, series_uid: str | None) -> FetchedSeries:
-    from inference.pacs.fetching import fetch_images, list_images
-    from inference.pacs.series import choose_series, series_of_study
+    from inference.volumes.pacs.fetching import fetch_images, list_images
+    from inference.volumes.pacs.series import choose_series, series_of_study
 
     chosen = choose_series(series_of_study(client, study_uid), series_uid)
     image_uids = list_images(client, chosen)
@@ -162,7 +162,7 @@ def _store(client: "DICOMwebClient", paths: list[Path]) -> None:
     with ONE_AT_A_TIME:
         from pydicom import dcmread
 
-    from inference.pacs.storing import store_images
+    from inference.volumes.pacs.storing import store_images
 
     new = store_images(client, [dcmread(path) for path in paths])
     before = len(paths) - new

@@ -10,16 +10,16 @@ from typing import Annotated
 import typer
 
 from inference.cli.console import progress_bar, tell
-from inference.cli.findings_file import Format, Row, failure, reason_of
-from inference.cli.results import Results
-from inference.cli.side_by_side import BESIDE, side_by_side
-from inference.cli.sources import Source, find_sources
-from inference.cli.volume_files import VolumeFiles
+from inference.cli.ray.installation import need_ray
+from inference.cli.results.findings_file import Format, Row, failure, reason_of
+from inference.cli.results.results_folder import Results
+from inference.cli.results.volume_files import VolumeFiles
+from inference.cli.scans.parallel_map import BESIDE, side_by_side
+from inference.cli.scans.sources import Source, find_sources
 from inference.ensemble import Ensemble, load_ensemble
 from inference.errors import ResultsError, SettingsError
-from inference.ray_group import need_ray
 from inference.settings import read_settings
-from inference.volumes.look import SUV_MAX
+from inference.volumes.grey_scale import SUV_MAX
 from inference.volumes.options import VolumeOptions, parse_spacing
 
 INTERRUPTED = 130
@@ -104,7 +104,7 @@ def segment(
         if findings_format != "csv":
             raise SettingsError("--format is for one machine: on a Ray cluster the findings are Parquet")
         need_ray("inference segment")
-        from inference.cli.ray_segment import Share, segment_on_ray
+        from inference.cli.ray.segment import Share, segment_on_ray
 
         share = Share(ray_cpus, ray_gpus)
         raise typer.Exit(

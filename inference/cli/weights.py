@@ -6,7 +6,7 @@ import typer
 from rich.console import Console
 
 from inference.cli.console import tell
-from inference.listing import folds_table, list_folds
+from inference.cli.fold_listing import folds_table, list_folds
 from inference.settings import read_settings
 
 

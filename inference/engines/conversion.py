@@ -22,7 +22,7 @@ from safetensors import SafetensorError, safe_open
 from inference.engines.conversion_process import convert_apart
 from inference.engines.cores import usable_cores
 from inference.errors import WeightsError
-from inference.weights import CONVERTED_SUFFIX, METADATA_KEY, SOURCE_KEY, FoldFile
+from inference.weights.fold_file import CONVERTED_SUFFIX, METADATA_KEY, SOURCE_KEY, FoldFile
 
 FORMAT = 1
 """Counts up when what is converted, or how it is kept, changes."""

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import inference
 from inference.errors import WeightsError
-from inference.weights import FoldFile, read_fold
+from inference.weights.fold_file import FoldFile, read_fold
 
 UNUSABLE = 3
 """Exit status where a fold cannot be converted: standard output says why."""
@@ -79,7 +79,7 @@ def _convert(fold: FoldFile, folder: Path) -> None:
     import openvino as ov
     import torch
 
-    from inference.checkpoints import load_network
+    from inference.weights.checkpoints import load_network
 
     torch.set_num_threads(1)  # twice as fast as threads that wait for a core that others use
     network = torch.nn.Sequential(load_network(fold), torch.nn.Sigmoid()).eval()

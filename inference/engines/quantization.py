@@ -12,7 +12,7 @@ import numpy.typing as npt
 import openvino as ov
 from openvino import opset13 as ops
 
-from inference.engines.ranges import ActivationRanges
+from inference.engines.activation_ranges import ActivationRanges
 from inference.errors import WeightsError
 
 Bound = npt.NDArray[np.float32] | np.float32

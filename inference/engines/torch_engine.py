@@ -6,10 +6,10 @@ from contextlib import AbstractContextManager, nullcontext
 import numpy as np
 import torch
 
-from inference.checkpoints import load_network
 from inference.errors import SettingsError
 from inference.preparation import FloatMap
-from inference.weights import FoldFile
+from inference.weights.checkpoints import load_network
+from inference.weights.fold_file import FoldFile
 
 CUDA_VIEWS = 4
 

@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from inference.volumes.faults import VolumeError
+from inference.volumes.errors import VolumeError
 
 MAX_FILES = 20_000
 MAX_FILE_BYTES = 64_000_000

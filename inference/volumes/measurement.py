@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field
 
 from inference.findings import Lesion, Mask, label_lesions
 from inference.preparation import FloatMap
-from inference.volumes.scan import Projected, on_projection
+from inference.volumes.volume_scan import Projected, on_projection
 
 MEASURED = ("projected_area_mm2", "projected_tlg_mm2", "suv_max", "suv_mean", "max_distance_mm")
 """The names of what is measured of a scan as a whole."""

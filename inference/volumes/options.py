@@ -5,7 +5,7 @@ import re
 from dataclasses import dataclass
 
 from inference.errors import ScanError
-from inference.volumes.look import SUV_MAX
+from inference.volumes.grey_scale import SUV_MAX
 
 
 @dataclass(frozen=True)

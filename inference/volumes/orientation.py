@@ -3,8 +3,8 @@
 import numpy as np
 import numpy.typing as npt
 
-from inference.importing import ONE_AT_A_TIME
-from inference.volumes.faults import VolumeError
+from inference.volumes.errors import VolumeError
+from inference.volumes.lazy_import import ONE_AT_A_TIME
 from inference.volumes.volume import Affine
 
 RIGHT, ANTERIOR, SUPERIOR = 0, 1, 2

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from inference.preparation import FloatMap
-from inference.volumes.faults import VolumeError
+from inference.volumes.errors import VolumeError
 from inference.volumes.orientation import ANTERIOR, RIGHT, SUPERIOR, body_axes
 from inference.volumes.volume import Affine, SlicedVolume
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 from inference.volumes.archive import files_of_folder, files_of_zip
-from inference.volumes.array_file import read_array
-from inference.volumes.dicom_series import read_series
-from inference.volumes.faults import VolumeError
-from inference.volumes.nifti import read_nifti
+from inference.volumes.dicom.series import read_series
+from inference.volumes.errors import VolumeError
+from inference.volumes.formats.nifti import read_nifti
+from inference.volumes.formats.numpy_array import read_array
 from inference.volumes.options import VolumeOptions
 from inference.volumes.volume import SlicedVolume
 

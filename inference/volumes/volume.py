@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from inference.preparation import FloatMap
-from inference.volumes.faults import VolumeError
+from inference.volumes.errors import VolumeError
 
 if TYPE_CHECKING:
     from pydicom import Dataset

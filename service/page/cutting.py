@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from inference.ensemble import Ensemble
 from inference.findings import decide
-from inference.overlay import draw_overlay
-from inference.scan_findings import ScanFindings, find
+from inference.report.description import ScanFindings, find
+from inference.report.overlay import draw_overlay
 from service.messages import ModelIdentity
 from service.page.kept import Uncut
 from service.page.volume_downloads import Download, volume_downloads

@@ -18,10 +18,10 @@ from pydantic import BaseModel, Field
 from inference.errors import ScanError
 from inference.findings import REGION_LEVEL
 from inference.preparation import FloatMap, GreyScan, to_grey
-from inference.scan_findings import Evidence
+from inference.report.description import Evidence
 from inference.volumes.measurement import measured_pixels
-from inference.volumes.scan import Projected
 from inference.volumes.volume import MAX_SIDE
+from inference.volumes.volume_scan import Projected
 from utils import decode_request, encode_request
 
 LOWEST_THRESHOLD = 0.01

@@ -9,11 +9,11 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from inference import __version__
 from inference.ensemble import Ensemble, Prediction
 from inference.preparation import to_grey
-from inference.scan_findings import gather
+from inference.report.description import gather
 from inference.settings import Settings
-from inference.volumes.look import SUV_MAX
+from inference.volumes.grey_scale import SUV_MAX
 from inference.volumes.reading import SUFFIXES
-from inference.volumes.scan import VolumeScan
+from inference.volumes.volume_scan import VolumeScan
 from service.middleware import max_body_bytes, max_volume_bytes
 from service.page.cutting import Cut, cut
 from service.page.kept import Kept, Uncut, keep

@@ -14,7 +14,7 @@ from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse
 from starlette.exceptions import HTTPException
 
 from inference.ensemble import Ensemble, Prediction
-from inference.volumes.scan import VolumeScan
+from inference.volumes.volume_scan import VolumeScan
 from service.dependencies import VolumeDependency
 from service.middleware import max_body_bytes
 from service.page.assets import find_assets

@@ -13,11 +13,11 @@ from typing import TypeVar, TypeVarTuple
 from loguru import logger
 
 from inference.findings import Mask
-from inference.importing import ONE_AT_A_TIME
-from inference.volumes.dicom_headers import quiet
-from inference.volumes.dicom_writing import make_capture, make_segmentation, to_bytes
-from inference.volumes.nifti_writing import mask_file
-from inference.volumes.scan import VolumeScan
+from inference.volumes.dicom.headers import quiet
+from inference.volumes.dicom.writing import make_capture, make_segmentation, to_bytes
+from inference.volumes.formats.nifti_writing import mask_file
+from inference.volumes.lazy_import import ONE_AT_A_TIME
+from inference.volumes.volume_scan import VolumeScan
 from service.page.kept import Uncut
 
 Given = TypeVarTuple("Given")

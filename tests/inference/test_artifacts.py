@@ -12,9 +12,9 @@ import pytest
 from loguru import logger
 from pydantic import SecretStr
 
-from inference.artifacts import fetch_artifacts
 from inference.errors import WeightsError
 from inference.settings import Settings
+from inference.weights.artifacts import fetch_artifacts
 from tests.conftest import ROOT, environment, plain_settings
 from tests.wandb_server import API_KEY, NO_FAULT, Fault, WandbServer
 from tests.wandb_store import StoredArtifact

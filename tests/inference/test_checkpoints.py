@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from inference.checkpoints import load_network, save_fold
 from inference.errors import WeightsError
 from inference.preparation import ORIGINAL_PREPARATION, Preparation
 from inference.unet import build_unet
-from inference.weights import METADATA_KEY, FoldFile, FoldMetadata, read_fold
+from inference.weights.checkpoints import load_network, save_fold
+from inference.weights.fold_file import METADATA_KEY, FoldFile, FoldMetadata, read_fold
 
 METADATA = FoldMetadata(fold=1, preparation=Preparation(input_scale=0.5), threshold=0.4, training={"seed": 3})
 

@@ -7,7 +7,7 @@ from inference.deadline import Deadline
 from inference.ensemble import Ensemble
 from inference.preparation import FloatMap, Preparation
 from inference.tta import FLIPS
-from inference.weights import FoldFile, FoldMetadata
+from inference.weights.fold_file import FoldFile, FoldMetadata
 from tests.conftest import ROOT
 
 PASS_S = 0.1

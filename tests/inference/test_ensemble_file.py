@@ -1,5 +1,5 @@
-from inference.ensemble_file import EnsembleFile, FoldEntry, in_common
 from inference.findings import FEATURES, Classifier
+from inference.weights.ensemble_file import EnsembleFile, FoldEntry, in_common
 
 ENTRIES = tuple(FoldEntry(fold=fold, file=f"fold{fold}.safetensors", sha256="0") for fold in (0, 2))
 CLASSIFIER = Classifier(weights=dict.fromkeys(FEATURES, 1.0), intercept=-4)

@@ -2,7 +2,7 @@ from itertools import combinations
 
 import numpy as np
 
-from inference.labels import Box, join, place_labels
+from inference.report.label_placement import Box, join, place_labels
 
 
 def overlap(one: Box, other: Box) -> bool:

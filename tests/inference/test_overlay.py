@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from inference.findings import cut_mask, find_lesions
-from inference.overlay import HALO_RGB, MAX_NUMBERED, OUTLINE_RGB, draw_overlay
+from inference.report.overlay import HALO_RGB, MAX_NUMBERED, OUTLINE_RGB, draw_overlay
 
 
 def test_lesions_are_outlined_and_not_painted_over() -> None:

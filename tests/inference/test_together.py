@@ -6,7 +6,7 @@ import pytest
 from inference.ensemble import Ensemble
 from inference.preparation import FloatMap, Preparation
 from inference.together import predict_together
-from inference.weights import FoldFile, FoldMetadata
+from inference.weights.fold_file import FoldFile, FoldMetadata
 from tests.conftest import ROOT
 from training.phantoms import make_phantom
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from inference.torch_files import read_plain_entries
+from inference.weights.torch_files import read_plain_entries
 from tests.conftest import ROOT
 
 
@@ -23,7 +23,7 @@ def test_plain_entries_are_read_and_tensors_passed_over(tmp_path: Path) -> None:
 def test_pytorch_is_not_imported(tmp_path: Path) -> None:
     torch.save({"epoch": 3, "weight": torch.zeros(2)}, tmp_path / "fold.pth")
     code = (
-        "import sys; from pathlib import Path; from inference.torch_files import read_plain_entries;"
+        "import sys; from pathlib import Path; from inference.weights.torch_files import read_plain_entries;"
         "print(read_plain_entries(Path(sys.argv[1])), 'torch' in sys.modules)"
     )
     command = [sys.executable, "-c", code, str(tmp_path / "fold.pth")]

@@ -5,9 +5,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from inference.artifact_names import parse_artifact_name
-from inference.wandb_download import choose_files
-from inference.wandb_errors import RefusalError
+from inference.weights.artifact_names import parse_artifact_name
+from inference.weights.wandb_download import choose_files
+from inference.weights.wandb_errors import RefusalError
 
 NAME = parse_artifact_name("team/project/fold0:v3")
 DIGEST = "0123456789abcdef" * 2

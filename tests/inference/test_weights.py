@@ -9,7 +9,7 @@ import safetensors.numpy
 
 from inference.errors import WeightsError
 from inference.preparation import ORIGINAL_PREPARATION, Preparation
-from inference.weights import METADATA_KEY, FoldMetadata, read_fold
+from inference.weights.fold_file import METADATA_KEY, FoldMetadata, read_fold
 from tests.conftest import ROOT
 
 METADATA = FoldMetadata(fold=1, preparation=Preparation(input_scale=0.5), threshold=0.4, training={"seed": 3})
@@ -31,7 +31,7 @@ def test_a_fold_says_what_it_is(tmp_path: Path) -> None:
 
 def test_folds_are_told_apart_without_pytorch() -> None:
     code = (
-        "import sys; from pathlib import Path; from inference.weights import read_fold;"
+        "import sys; from pathlib import Path; from inference.weights.fold_file import read_fold;"
         "print(read_fold(Path('models/fold0.safetensors')).metadata.fold, 'torch' in sys.modules)"
     )
     told = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)

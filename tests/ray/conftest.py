@@ -6,7 +6,7 @@ from typing import Any
 import psutil
 import pytest
 
-from inference.ray_group import use_installed_packages
+from inference.cli.ray.installation import use_installed_packages
 from tests.conftest import ROOT
 
 use_installed_packages()

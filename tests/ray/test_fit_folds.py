@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from inference.weights import read_fold
+from inference.weights.fold_file import read_fold
 from tests.conftest import run_script
 from tests.ray.conftest import TwoNodes
 from training.data import find_cases, read_cases

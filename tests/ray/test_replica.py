@@ -11,7 +11,7 @@ import pytest
 
 from inference.ensemble import Ensemble
 from inference.preparation import FloatMap, Preparation
-from inference.weights import FoldFile, FoldMetadata
+from inference.weights.fold_file import FoldFile, FoldMetadata
 from tests.conftest import plain_settings
 from training.phantoms import make_phantom
 

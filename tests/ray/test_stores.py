@@ -11,10 +11,10 @@ from tests.conftest import file_bytes
 from training.phantoms import make_phantom
 
 pytest.importorskip("ray")
-from inference.cli.findings_file import COLUMNS, Row, failure
-from inference.cli.findings_parquet import FILE, FindingsParquet
-from inference.cli.stored_scans import find_stored_scans
-from inference.cli.stores import Store
+from inference.cli.ray.findings_parquet import FILE, FindingsParquet
+from inference.cli.ray.object_storage import Store
+from inference.cli.ray.stored_scans import find_stored_scans
+from inference.cli.results.findings_file import COLUMNS, Row, failure
 
 PNG = file_bytes(make_phantom(0, size=(64, 48)).grey)
 
@@ -107,7 +107,7 @@ def test_a_picture_beside_its_scan_is_none(tmp_path: Path) -> None:
 
 
 def test_each_machine_is_given_as_many_ensembles_as_it_has_room_for() -> None:
-    from inference.cli.ray_segment import Share
+    from inference.cli.ray.segment import Share
 
     assert Share(2).of([{"CPU": 5}, {"CPU": 1}, {"CPU": 4}]) == ({"num_cpus": 2, "num_gpus": 0}, 4)
     assert Share(2).of([{"CPU": 16, "GPU": 2}, {"CPU": 16}]) == ({"num_cpus": 2, "num_gpus": 0.5}, 4)

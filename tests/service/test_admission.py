@@ -13,7 +13,7 @@ from fastapi import Request
 from starlette.types import Message
 
 from inference.ensemble import Ensemble
-from inference.scan_findings import ScanFindings, describe
+from inference.report.description import ScanFindings, describe
 from service.admission import Admission
 from service.problems import Refusal
 from service.turns import wait_for_turn

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from inference.preparation import ORIGINAL_PREPARATION
-from inference.weights import read_fold
+from inference.weights.fold_file import read_fold
 from tests.conftest import ROOT
 from training.alternatives import (
     CUTS,

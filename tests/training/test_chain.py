@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from inference.engines.ranges import read_ranges
-from inference.ensemble_file import read_ensemble_file, write_ensemble_file
+from inference.engines.activation_ranges import read_ranges
 from inference.errors import SegmentationError
-from inference.weights import read_fold
+from inference.weights.ensemble_file import read_ensemble_file, write_ensemble_file
+from inference.weights.fold_file import read_fold
 from tests.conftest import plain_settings
 from training.__main__ import main, phantoms, quantize, split
 from training.comparison import Comparison, compare

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import torch
 
-from inference.checkpoints import load_network
 from inference.ensemble import build_ensemble
-from inference.weights import read_fold
+from inference.weights.checkpoints import load_network
+from inference.weights.fold_file import read_fold
 from tests.conftest import ROOT, environment, plain_settings
 from training.__main__ import main
 from training.config import FitConfig, read_config

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from inference.weights import read_fold
+from inference.weights.fold_file import read_fold
 from training.__main__ import main
 from training.data import find_cases, read_cases
 from training.fit_folds import _share

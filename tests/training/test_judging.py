@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from inference.ensemble_file import read_ensemble_file
 from inference.errors import WeightsError
-from inference.weights import read_fold
+from inference.weights.ensemble_file import read_ensemble_file
+from inference.weights.fold_file import read_fold
 from tests.conftest import Server
 from training.alternatives import CUTS, SHIPPED
 from training.data import find_cases

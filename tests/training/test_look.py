@@ -5,7 +5,7 @@ import cv2
 import numpy as np
 import pytest
 
-from inference.volumes.look import PIXEL_MM, SUV_MAX
+from inference.volumes.grey_scale import PIXEL_MM, SUV_MAX
 from training.data import find_cases, read_case
 from training.look import measure_look
 

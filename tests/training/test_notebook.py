@@ -8,7 +8,7 @@ from typing import Any
 import papermill
 import pytest
 
-from inference.weights import read_fold
+from inference.weights.fold_file import read_fold
 from tests.conftest import ROOT
 from training.folds import SPLIT_FILE
 from training.notebook import plan

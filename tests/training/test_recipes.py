@@ -5,9 +5,9 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from inference.checkpoints import load_network
 from inference.preparation import ORIGINAL_PREPARATION
-from inference.weights import read_fold
+from inference.weights.checkpoints import load_network
+from inference.weights.fold_file import read_fold
 from training.config import FitConfig
 from training.data import LabelledScan, find_cases, read_cases
 from training.fit import fit

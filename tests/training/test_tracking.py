@@ -16,7 +16,7 @@ import pytest
 import wandb
 from loguru import logger
 
-from inference.weights import read_fold
+from inference.weights.fold_file import read_fold
 from tests.conftest import ROOT, environment
 from tests.wandb_server import WandbServer
 from tests.wandb_store import StoredRun

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from inference.checkpoints import save_fold
-from inference.ensemble_file import read_ensemble_file
 from inference.preparation import Preparation
 from inference.unet import build_unet
-from inference.weights import FoldMetadata
+from inference.weights.checkpoints import save_fold
+from inference.weights.ensemble_file import read_ensemble_file
+from inference.weights.fold_file import FoldMetadata
 from tests.conftest import ROOT, Server, file_bytes, start_server, stop_server
 from tests.wandb_server import API_KEY, NO_FAULT, Fault, WandbServer
 from training.__main__ import main

@@ -8,7 +8,7 @@ from PIL import Image
 
 from inference.ensemble import Ensemble
 from inference.preparation import FloatMap, Preparation
-from inference.weights import FoldFile, FoldMetadata
+from inference.weights.fold_file import FoldFile, FoldMetadata
 from training.phantoms import make_phantom
 
 FOLD = FoldFile(

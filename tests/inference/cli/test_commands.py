@@ -125,7 +125,7 @@ prediction.save_mask({str(tmp_path / "made" / "mask.png")!r})
 from utils import decode_image
 scan = decode_image(open("samples/phantom_1.png", "rb").read())
 assert (predict(scan[..., 0].copy()).mask == prediction.mask).all()
-from inference.shared import _shared_ensemble
+from inference.predictor import _shared_ensemble
 assert _shared_ensemble.cache_info().misses == 1
 for wrong in (scan / 255, scan[0, 0], scan[:5]):
     try:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from inference.cli.findings_file import CsvLines, FindingsFile, Format, JsonLines, failure
+from inference.cli.results.findings_file import CsvLines, FindingsFile, Format, JsonLines, failure
 from inference.errors import ScanError
 
 FORMATS: tuple[Format, ...] = ("csv", "jsonl")

@@ -62,8 +62,8 @@ class Client:
 
 @pytest.fixture
 def client(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Client:
-    monkeypatch.setattr("inference.pacs.session.WAITS_S", (0.05, 0.05))
-    monkeypatch.setattr("inference.pacs.storing.SHOWN_WITHIN_S", (0.05,))
+    monkeypatch.setattr("inference.volumes.pacs.session.WAITS_S", (0.05, 0.05))
+    monkeypatch.setattr("inference.volumes.pacs.storing.SHOWN_WITHIN_S", (0.05,))
     monkeypatch.delenv("PACS_TOKEN", raising=False)
     return Client(monkeypatch, capsys)
 

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from inference.atomic_write import write_png
 from inference.cli.app import main
-from inference.cli.held_folder import held
+from inference.cli.results.folder_lock import held
 from inference.ensemble import Ensemble
 from inference.errors import ResultsError
 from inference.findings import FEATURES, Classifier
 from inference.preparation import FloatMap
-from inference.whole_files import write_png
 from tests.inference.cli.conftest import DarkEngine
 from training.phantoms import make_phantom
 
@@ -124,7 +124,10 @@ def test_cut_off_at_its_beginning_a_run_with_other_settings_leaves_no_rows_of_th
         raise KeyboardInterrupt
 
     ensemble.threshold = 0.95
-    for place in ("inference.cli.results.write_whole", "inference.cli.findings_file.write_whole"):
+    for place in (
+        "inference.cli.results.results_folder.write_whole",
+        "inference.cli.results.findings_file.write_whole",
+    ):
         with monkeypatch.context() as patched:
             patched.setattr(place, killed)
             assert main(arguments) != 0
@@ -202,7 +205,7 @@ def test_scans_may_lie_where_their_results_go(scan: Path, ensemble: Ensemble) ->
         assert [row["scan"] for row in rows(scan.parent)] == ["scan.png"]
 
 
-@pytest.mark.parametrize("place", ["results.write_png", "findings_file.FindingsFile.add"])
+@pytest.mark.parametrize("place", ["results_folder.write_png", "findings_file.FindingsFile.add"])
 def test_a_full_disk_ends_the_run_with_one_sentence(
     folder: Path,
     out: Path,
@@ -214,7 +217,7 @@ def test_a_full_disk_ends_the_run_with_one_sentence(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(f"inference.cli.{place}", full)
+    monkeypatch.setattr(f"inference.cli.results.{place}", full)
     assert main(["segment", str(folder), "--out", str(out)]) == 1
     said = [line for line in capsys.readouterr().err.splitlines() if "No space" in line]
     assert said == [

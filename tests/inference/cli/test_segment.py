@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from inference.atomic_write import write_png
 from inference.cli.app import main
 from inference.ensemble import Ensemble
-from inference.whole_files import write_png
 from tests.conftest import ROOT, environment, run_script
 from tests.inference.cli.conftest import DarkEngine
 from training.phantoms import make_phantom
@@ -136,7 +136,7 @@ def test_a_row_is_written_after_the_pictures_that_it_is_of(
         write_png(path, image)  # type: ignore[arg-type]
 
     monkeypatch.setattr("inference.ensemble.write_png", look)
-    monkeypatch.setattr("inference.cli.results.write_png", look)
+    monkeypatch.setattr("inference.cli.results.results_folder.write_png", look)
     assert main(["segment", str(folder), "--out", str(out)]) == 0
     assert len(seen) == 12
     assert seen[-1] > 0  # rows come while others are still worked on
@@ -161,7 +161,7 @@ def test_scans_are_read_and_written_while_the_engine_works(
         written.set()
 
     engine.on_pass = on_pass  # type: ignore[method-assign]
-    monkeypatch.setattr("inference.cli.sources.read_scan", on_read)
+    monkeypatch.setattr("inference.cli.scans.sources.read_scan", on_read)
     monkeypatch.setattr("inference.ensemble.write_png", on_write)
     assert main(["segment", str(folder), "--out", str(tmp_path / "out")]) == 0
     assert waited == [True] * 6
@@ -219,7 +219,7 @@ def test_a_place_that_cannot_be_written_is_one_sentence(
 def test_ctrl_c_keeps_what_is_done(
     tmp_path: Path, folder: Path, ensemble: Ensemble, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from inference.cli.findings_file import FindingsFile
+    from inference.cli.results.findings_file import FindingsFile
 
     add: Callable[[FindingsFile, dict[str, object]], None] = FindingsFile.add
 

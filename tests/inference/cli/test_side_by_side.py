@@ -3,7 +3,7 @@ from threading import Barrier, Lock
 
 import pytest
 
-from inference.cli.side_by_side import side_by_side
+from inference.cli.scans.parallel_map import side_by_side
 
 LIMIT_S = 60
 

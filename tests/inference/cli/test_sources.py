@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from inference.cli.sources import Source, find_sources, without_derived
+from inference.cli.scans.sources import Source, find_sources, without_derived
 from inference.errors import ScanError
 from inference.volumes.reading import LOOKED_AT
 from tests.conftest import ROOT

@@ -8,7 +8,7 @@ import pytest
 from inference.engines import conversion
 from inference.engines.conversion import ConvertedFold, convert_folds, write_converted
 from inference.errors import WeightsError
-from inference.weights import FoldFile, read_fold
+from inference.weights.fold_file import FoldFile, read_fold
 from tests.conftest import ROOT, run_script
 
 FOLD_PATH = ROOT / "models" / "fold0.safetensors"
@@ -108,7 +108,7 @@ def test_a_script_as_plain_as_can_be_converts_without_a_cache_that_can_be_writte
     script, blocked = tmp_path / "script.py", tmp_path / "file"
     blocked.write_text("")
     script.write_text(
-        "import sys; from pathlib import Path; from inference.weights import read_fold\n"
+        "import sys; from pathlib import Path; from inference.weights.fold_file import read_fold\n"
         "from inference.engines.conversion import convert_folds\n"
         "print(len(convert_folds([read_fold(Path(sys.argv[1]))], Path(sys.argv[2]))))\n"
     )

@@ -85,7 +85,7 @@ def running(server: Answering) -> Iterator[Answering]:
 
 @pytest.fixture
 def answering(monkeypatch: pytest.MonkeyPatch) -> Iterator[Answering]:
-    monkeypatch.setattr("inference.pacs.session.WAITS_S", (0.01, 0.01))
+    monkeypatch.setattr("inference.volumes.pacs.session.WAITS_S", (0.01, 0.01))
     with running(Answering()) as server:
         yield server
 

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from inference.errors import PacsError
-from inference.pacs.access import read_access
+from inference.volumes.pacs.access import read_access
 
 URL = "https://pacs.example.org/dicom-web/"
 

@@ -9,13 +9,13 @@ import pytest
 from pydicom import dcmread
 
 from inference.errors import PacsError
-from inference.pacs import session
-from inference.pacs.access import Access, read_access
-from inference.pacs.client import open_client
-from inference.pacs.fetching import fetch_images, list_images
-from inference.pacs.series import PetSeries, series_of_study
 from inference.volumes import archive
-from inference.volumes.faults import VolumeError
+from inference.volumes.errors import VolumeError
+from inference.volumes.pacs import session
+from inference.volumes.pacs.access import Access, read_access
+from inference.volumes.pacs.client import open_client
+from inference.volumes.pacs.fetching import fetch_images, list_images
+from inference.volumes.pacs.series import PetSeries, series_of_study
 from tests.inference.pacs.conftest import Answer, Answering, Request, as_part
 from training.phantom_files import write_series
 from training.phantom_volumes import make_volume

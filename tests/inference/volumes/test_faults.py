@@ -12,8 +12,8 @@ from pydicom import Dataset
 
 from inference.volumes import archive
 from inference.volumes.archive import files_of_zip
-from inference.volumes.faults import VolumeError
-from inference.volumes.scan import scan_of_path
+from inference.volumes.errors import VolumeError
+from inference.volumes.volume_scan import scan_of_path
 from tests.inference.volumes.conftest import zip_folder
 from training.phantom_files import Change, write_array, write_nifti, write_series
 from training.phantom_volumes import PhantomVolume

@@ -22,10 +22,10 @@ from threading import Barrier
 
 import numpy as np
 
-from inference.volumes.dicom_headers import quiet
-from inference.volumes.dicom_series import read_series
+from inference.volumes.dicom.headers import quiet
+from inference.volumes.dicom.series import read_series
 from inference.volumes.archive import files_of_folder
-from inference.volumes.nifti import read_nifti
+from inference.volumes.formats.nifti import read_nifti
 from inference.volumes.options import VolumeOptions
 from inference.volumes.orientation import affine_of_letters, body_axes
 

@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 
 from inference.errors import ScanError
-from inference.volumes.faults import VolumeError
+from inference.volumes.errors import VolumeError
 from inference.volumes.options import VolumeOptions, parse_spacing
 from inference.volumes.orientation import affine_of_letters, body_axes
 from inference.volumes.projection import project
-from inference.volumes.scan import draw_suv, scan_of_path
 from inference.volumes.volume import SlicedVolume
+from inference.volumes.volume_scan import draw_suv, scan_of_path
 from training.phantom_files import write_nifti
 from training.phantom_volumes import PhantomVolume
 

@@ -9,7 +9,7 @@ from inference.ensemble import Ensemble, load_ensemble
 from inference.findings import find_lesions
 from inference.volumes.measurement import measure
 from inference.volumes.options import VolumeOptions
-from inference.volumes.scan import Projected, VolumeScan, resample, scan_of_path
+from inference.volumes.volume_scan import Projected, VolumeScan, resample, scan_of_path
 from tests.conftest import ROOT, plain_settings
 from tests.inference.volumes.conftest import FILES
 from training.data import Label
@@ -110,8 +110,8 @@ def test_what_cannot_be_known_is_absent(small: PhantomVolume, tmp_path: Path) ->
 
 
 def scan_of_phantom(phantom: PhantomVolume) -> VolumeScan:
-    from inference.volumes.scan import scan_of_volume
     from inference.volumes.volume import SlicedVolume
+    from inference.volumes.volume_scan import scan_of_volume
 
     sliced = SlicedVolume(phantom.suv.shape, phantom.affine, 0, iter(phantom.suv))
     return scan_of_volume(sliced, VolumeOptions())

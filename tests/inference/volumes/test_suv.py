@@ -6,8 +6,8 @@ from datetime import timedelta
 import pytest
 from pydicom import Dataset
 
-from inference.volumes.faults import VolumeError
-from inference.volumes.suv import suv_factor
+from inference.volumes.dicom.suv import suv_factor
+from inference.volumes.errors import VolumeError
 from training.phantom_files import DOSE_BQ, HALF_LIFE_S, INJECTION, SCAN, WEIGHT_KG, make_image
 from training.phantom_volumes import PhantomVolume
 

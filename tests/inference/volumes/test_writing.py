@@ -11,10 +11,10 @@ from pydicom import dcmread
 
 from inference.errors import ScanError
 from inference.findings import Mask
-from inference.volumes.dicom_writing import make_dicom
-from inference.volumes.nifti_writing import mask_file
+from inference.volumes.dicom.writing import make_dicom
+from inference.volumes.formats.nifti_writing import mask_file
 from inference.volumes.options import VolumeOptions
-from inference.volumes.scan import VolumeScan, resample, scan_of_path
+from inference.volumes.volume_scan import VolumeScan, resample, scan_of_path
 from training.phantom_files import write_nifti, write_series
 from training.phantom_volumes import PhantomVolume
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from inference.ensemble import Ensemble, Prediction
-from inference.volumes.scan import VolumeScan
+from inference.volumes.volume_scan import VolumeScan
 from service.page import routes
 from service.page.cutting import Cut
 from service.page.kept import LOWEST_THRESHOLD, UNREADABLE

@@ -12,8 +12,8 @@ from inference.ensemble import Prediction
 from inference.errors import ScanError
 from inference.findings import cut_mask, find_lesions, map_features
 from inference.preparation import to_grey
-from inference.scan_findings import Evidence, find
-from inference.volumes.scan import Projected
+from inference.report.description import Evidence, find
+from inference.volumes.volume_scan import Projected
 from service.page.kept import LOWEST_THRESHOLD, Kept, Uncut, keep
 from tests.conftest import as_base64, file_bytes
 

@@ -1,0 +1,122 @@
+"""The headers of a DICOM PET series: which files belong to it, and whether it is whole."""
+
+import logging
+import zipfile
+import zlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from inference.volumes.archive import Opener
+from inference.volumes.errors import VolumeError
+from inference.volumes.lazy_import import ONE_AT_A_TIME
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+PIXEL_DATA_TAG = b"\xe0\x7f\x10\x00"
+PET_IMAGE_STORAGE = "1.2.840.10008.5.1.4.1.1.128"
+DAMAGED = (zipfile.BadZipFile, zlib.error, OSError, EOFError)
+
+FIELDS = (
+    *("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID"),
+    *("Modality", "SeriesNumber", "InstanceNumber", "NumberOfSlices", "NumberOfFrames"),
+    *("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "PatientWeight", "PatientSize"),
+    *("StudyDate", "StudyTime", "StudyID", "AccessionNumber", "ReferringPhysicianName"),
+    *("SeriesDate", "SeriesTime", "AcquisitionDate", "AcquisitionTime", "ActualFrameDuration"),
+    *("FrameReferenceTime", "DecayCorrection", "CorrectedImage", "Units", "SUVType"),
+    *("RadiopharmaceuticalInformationSequence", "ImagePositionPatient", "ImageOrientationPatient"),
+    *("PixelSpacing", "Rows", "Columns", "BitsAllocated", "PixelRepresentation"),
+    *("RescaleSlope", "RescaleIntercept", "SpecificCharacterSet"),
+)
+PRIVATE_FIELDS = (0x00090010, 0x0009100D, 0x70530010, 0x70531000, 0x70531009)
+"""Those of GE and Philips that `suv.py` reads."""
+
+
+@dataclass(frozen=True)
+class DicomFile:
+    """A DICOM image: its header without pixels, what opens it, and where its pixels begin.
+
+    `pixels_at` is the byte at which the values of an uncompressed image begin, None of any other.
+    """
+
+    header: "Dataset"
+    open: Opener
+    pixels_at: int | None
+
+
+def read_headers(openers: list[Opener]) -> list[DicomFile]:
+    """Read the headers of the images among some files; what is no DICOM file is passed over.
+
+    Raises `VolumeError` where there is no image, or they are not those of one PET series.
+    """
+    quiet()
+    files = [file for opener in openers if (file := _read_header(opener)) is not None]
+    if not files:
+        raise VolumeError("unreadable", "there is no DICOM image among the files")
+    modalities = sorted({str(file.header.get("Modality") or "none") for file in files})
+    if modalities == ["PT"] and {str(file.header.SOPClassUID) for file in files} != {PET_IMAGE_STORAGE}:
+        raise VolumeError(
+            "wrong_modality", "the images are no PET images of a slice each (PET Image Storage)"
+        )
+    if "PT" not in modalities:
+        raise VolumeError("wrong_modality", f"the images' modality is {modalities[0][:16]}, and not PT")
+    series = {str(file.header.get("SeriesInstanceUID")) for file in files}
+    if len(series) > 1:
+        raise VolumeError(
+            "mixed_series",
+            f"there are {len(series)} series (modalities {', '.join(modalities)}): give one PET series",
+        )
+    return files
+
+
+def required(header: "Dataset", field: str) -> Any:
+    """Return a field of an image's header; raises `VolumeError` that names it where it is missing."""
+    value = header.get(field)
+    if value is None or str(value).strip() == "":
+        raise VolumeError("missing_field", f"the header has no {field}")
+    return value
+
+
+def quiet() -> None:
+    """Keep pydicom from telling warnings and logs of a header's values: they are a patient's."""
+    with ONE_AT_A_TIME:
+        from pydicom import config
+
+    config.settings.reading_validation_mode = config.IGNORE
+    logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
+
+
+def _read_header(opener: Opener) -> DicomFile | None:
+    with ONE_AT_A_TIME:
+        from pydicom import dcmread
+        from pydicom.datadict import tag_for_keyword
+        from pydicom.errors import InvalidDicomError
+
+    tags = [tag for field in FIELDS if (tag := tag_for_keyword(field)) is not None]
+    try:
+        with opener() as file:
+            header = dcmread(file, stop_before_pixels=True, specific_tags=[*tags, *PRIVATE_FIELDS])
+            pixels_at = _pixels_at(file, header)
+    except InvalidDicomError:
+        return None
+    except DAMAGED:
+        raise VolumeError("cut_short", "a file of the series is damaged or cut short") from None
+    except Exception as error:  # a damaged header raises whatever its values lead to
+        raise VolumeError("unreadable", f"a file's header is damaged ({type(error).__name__})") from None
+    is_image = "SOPClassUID" in header and "Rows" in header
+    return DicomFile(header, opener, pixels_at) if is_image else None
+
+
+def _pixels_at(file: BinaryIO, header: "Dataset") -> int | None:
+    """Return where the values begin of a file that stands before them; None where they are packed."""
+    with ONE_AT_A_TIME:
+        from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
+
+    syntax = header.file_meta.get("TransferSyntaxUID")
+    lengths = {ExplicitVRLittleEndian: 12, ImplicitVRLittleEndian: 8}  # of what stands before the values
+    if syntax not in lengths or header.get("BitsAllocated") != 16:
+        return None
+    at = file.tell()
+    if file.read(4) != PIXEL_DATA_TAG:
+        return None
+    return at + lengths[syntax]

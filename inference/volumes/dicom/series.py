@@ -1,0 +1,143 @@
+"""A DICOM PET series as a volume: slices in the order of their positions, values in SUV."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from inference.preparation import FloatMap
+from inference.volumes.archive import Opener
+from inference.volumes.dicom.headers import DAMAGED, DicomFile, read_headers, required
+from inference.volumes.dicom.suv import suv_factor
+from inference.volumes.errors import VolumeError
+from inference.volumes.lazy_import import ONE_AT_A_TIME
+from inference.volumes.volume import Affine, SlicedVolume, check_shape
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+SAME_PLACE_MM = 0.01
+UNEVEN = 0.1
+"""By which share of their distance slices may lie off an even grid: headers are rounded."""
+
+
+def read_series(openers: list[Opener]) -> SlicedVolume:
+    """Read a PET series of which each file is a slice: headers at once, pixels as they are asked for.
+
+    The volume's axes are (slice, row, column). Raises `VolumeError` where files are of several
+    series or of another modality, a slice is missing or twice there, a field that SUV or geometry
+    needs is missing, or the values have no SUV.
+    """
+    files = read_headers(openers)
+    first = files[0].header
+    rows, columns = int(_one(files, "Rows")[0]), int(_one(files, "Columns")[0])
+    orientation, spacing = _one(files, "ImageOrientationPatient"), _one(files, "PixelSpacing")
+    if len(orientation) != 6 or len(spacing) != 2 or min(spacing) <= 0:
+        raise VolumeError("missing_field", "ImageOrientationPatient or PixelSpacing makes no sense")
+    if any(int(file.header.get("NumberOfFrames") or 1) != 1 for file in files):
+        raise VolumeError("wrong_shape", "the images have several frames: give a slice a file")
+    normal = np.cross(orientation[:3], orientation[3:])
+    places = [(float(normal @ _numbers(file.header, "ImagePositionPatient", 3)), file) for file in files]
+    places.sort(key=lambda place: place[0])
+    ordered = [file for _, file in places]
+    shape = check_shape((len(ordered), rows, columns))
+    _check_grid(np.array([position for position, _ in places]), int(first.get("NumberOfSlices") or 0))
+    headers = tuple(file.header for file in ordered)
+    factor = suv_factor(min(headers, key=_acquired))
+    affine = _affine(headers, orientation, spacing)
+    return SlicedVolume(shape, affine, 0, _slices(ordered, (rows, columns), factor), headers=headers)
+
+
+def _check_grid(positions: npt.NDArray[np.float64], listed: int) -> None:
+    """Raise `VolumeError` where positions along the normal, in mm, are not evenly spaced."""
+    steps = np.diff(positions)
+    if steps.min() < SAME_PLACE_MM:
+        place = float(positions[int(steps.argmin())])
+        raise VolumeError("doubled_slice", f"two slices lie at {place:.1f} mm")
+    step = float(np.median(steps))
+    wide = int(steps.argmax())
+    if steps[wide] > (2 - UNEVEN) * step:
+        raise VolumeError(
+            "missing_slice",
+            f"there is a gap between {positions[wide]:.1f} and {positions[wide + 1]:.1f} mm, "
+            f"where slices are {step:.2f} mm apart",
+        )
+    if np.abs(steps - step).max() > UNEVEN * step:
+        raise VolumeError("uneven_slices", f"slices are {steps.min():.2f} to {steps.max():.2f} mm apart")
+    if len(positions) < listed:
+        raise VolumeError(
+            "missing_slice", f"there are {len(positions)} slices, and NumberOfSlices says {listed}"
+        )
+
+
+def _affine(
+    headers: "tuple[Dataset, ...]",
+    orientation: npt.NDArray[np.float64],
+    spacing: npt.NDArray[np.float64],
+) -> Affine:
+    """Return what leads from (slice, row, column) to RAS+ mm (DICOM PS3.3 C.7.6.2.1.1)."""
+    begin, end = (_numbers(header, "ImagePositionPatient", 3) for header in (headers[0], headers[-1]))
+    lps = np.eye(4)
+    lps[:3, 0] = (end - begin) / (len(headers) - 1)
+    lps[:3, 1] = orientation[3:] * spacing[0]
+    lps[:3, 2] = orientation[:3] * spacing[1]
+    lps[:3, 3] = begin
+    return np.asarray(LPS_TO_RAS @ lps)
+
+
+def _slices(files: list[DicomFile], shape: tuple[int, int], factor: float) -> Iterator[FloatMap]:
+    for file in files:
+        slope = float(_numbers(file.header, "RescaleSlope", 1)[0])
+        intercept = float(_numbers(file.header, "RescaleIntercept", 1)[0])
+        stored = _pixels(file, shape)
+        if stored.shape != shape:
+            raise VolumeError("unreadable", "an image's pixels are not as many as its header says")
+        yield stored.astype(np.float32) * np.float32(slope * factor) + np.float32(intercept * factor)
+
+
+def _pixels(file: DicomFile, shape: tuple[int, int]) -> npt.NDArray[Any]:
+    """Return an image's stored values; those that are not packed are read without parsing the file again."""
+    with ONE_AT_A_TIME:
+        from pydicom.pixels.utils import pixel_array
+
+    try:
+        with file.open() as opened:
+            if file.pixels_at is None:
+                return pixel_array(opened)
+            opened.seek(file.pixels_at)
+            data = opened.read(2 * shape[0] * shape[1])
+            kind = "<i2" if file.header.get("PixelRepresentation") == 1 else "<u2"
+            return np.frombuffer(data, dtype=kind).reshape(shape)
+    except DAMAGED:
+        raise VolumeError("cut_short", "a file of the series is damaged or cut short") from None
+    except Exception as error:  # decoders raise whatever the pixels lead to
+        raise VolumeError(
+            "unreadable",
+            f"an image's pixels cannot be read ({type(error).__name__}): export the series uncompressed",
+        ) from None
+
+
+def _one(files: list[DicomFile], field: str) -> npt.NDArray[np.float64]:
+    """Return the value that a field has in all files; raises `VolumeError` where they differ."""
+    first = _numbers(files[0].header, field)
+    for file in files[1:]:
+        other = _numbers(file.header, field)
+        if other.shape != first.shape or np.abs(other - first).max() > 1e-3:
+            raise VolumeError("mixed_series", f"the series' images differ in {field}")
+    return first
+
+
+def _numbers(header: "Dataset", field: str, count: int | None = None) -> npt.NDArray[np.float64]:
+    try:
+        values = np.atleast_1d(np.array(required(header, field), dtype=np.float64))
+    except (TypeError, ValueError):
+        values = np.array([np.nan])
+    if not np.isfinite(values).all() or (count is not None and len(values) != count):
+        raise VolumeError("missing_field", f"an image's {field} makes no sense")
+    return values
+
+
+def _acquired(header: "Dataset") -> str:
+    return f"{header.get('AcquisitionDate', '')}{header.get('AcquisitionTime', '')}"

@@ -1,0 +1,1 @@
+"""One reader, and for NIfTI one writer, for each kind of volume file but DICOM."""
