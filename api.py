@@ -23,9 +23,6 @@ from inference.report.description import describe
 from inference.settings import Settings, misspelt_settings, read_settings
 from inference.volumes.volume_scan import VolumeScan
 from service.dependencies import ContentDependency, ServiceDependency, VolumeDependency
-from service.interruption import Interruption
-from service.listener import bind
-from service.logs import configure_logging
 from service.messages import (
     AnalyzeResponse,
     ModelIdentity,
@@ -35,12 +32,15 @@ from service.messages import (
 )
 from service.middleware import DOCS, VIEWS_HEADER, install_middleware
 from service.openapi import BAD_SCAN, SCAN_BODY, UNAUTHORIZED
-from service.probes import add_probes
+from service.operation.listener import bind
+from service.operation.logs import configure_logging
+from service.operation.probes import add_probes
+from service.operation.readiness import State
+from service.operation.server import Server
+from service.operation.signals import Interruption
 from service.problems import install_problem_handlers
 from service.provider import Provider
-from service.readiness import State
 from service.segmentation import Segmented, Service, encode_mask
-from service.server import Server
 from utils import encode_request
 
 SERVICE = "tumor-segmentation-api"

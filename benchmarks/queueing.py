@@ -13,7 +13,7 @@ from enum import StrEnum
 import numpy as np
 import simpy
 
-from service.admission import Admission
+from service.limits.admission import Admission
 from service.problems import Refusal
 
 Steps = Generator[simpy.Event]

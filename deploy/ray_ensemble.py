@@ -20,7 +20,7 @@ from inference.preparation import FloatMap
 from inference.settings import read_settings
 from inference.together import predict_together
 from inference.weights.fold_file import FoldFile
-from service.logs import configure_logging
+from service.operation.logs import configure_logging
 from utils import Scan
 
 Found = TypeVar("Found")

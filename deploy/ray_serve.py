@@ -16,8 +16,8 @@ from deploy.ray_ensemble import EnsembleReplica
 from deploy.ray_metrics import Export
 from deploy.ray_provider import RETRY_S, OnRay
 from inference.settings import read_settings
-from service.logs import configure_logging
-from service.readiness import State
+from service.operation.logs import configure_logging
+from service.operation.readiness import State
 from service.segmentation import Service
 
 START_S = 20

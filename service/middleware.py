@@ -4,12 +4,12 @@ from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
 from inference.settings import Settings
-from service.access import Access
-from service.body_limit import BodyLimit
-from service.body_time import BodyTime
 from service.headers import DOCS_POLICY, PAGE_POLICY, SecurityHeaders
-from service.metrics import Metrics
-from service.observation import REQUEST_ID, Observed
+from service.limits.access import Access
+from service.limits.body_limit import BodyLimit
+from service.limits.body_timeout import BodyTime
+from service.operation.metrics import Metrics
+from service.operation.request_log import REQUEST_ID, Observed
 
 VIEWS_HEADER = "X-Views-Used"
 DOCS = "/docs"

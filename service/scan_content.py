@@ -16,7 +16,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from inference.volumes.options import VolumeOptions
 from inference.volumes.reading import is_volume
 from inference.volumes.volume_scan import VolumeScan, scan_of_file, scan_of_series
-from service.body_limit import too_large
+from service.limits.body_limit import too_large
 from service.messages import TumorPredictRequestDto
 from service.problems import Refusal
 from utils import Scan, decode_image, decode_request

@@ -17,13 +17,13 @@ from inference.ensemble import Ensemble, Prediction
 from inference.errors import ScanError
 from inference.settings import Settings
 from inference.volumes.volume_scan import VolumeScan
-from service.admission import Admission
-from service.metrics import Metrics
+from service.concurrency import wait_for_turn
+from service.limits.admission import Admission
+from service.operation.metrics import Metrics
+from service.operation.readiness import State
 from service.problems import Refusal
 from service.provider import InProcess, Provider
-from service.readiness import State
 from service.scan_content import Content
-from service.turns import wait_for_turn
 from utils import Scan, encode_request
 
 RETRY_START_S = 2

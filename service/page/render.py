@@ -15,18 +15,18 @@ from inference.volumes.grey_scale import SUV_MAX
 from inference.volumes.reading import SUFFIXES
 from inference.volumes.volume_scan import VolumeScan
 from service.middleware import max_body_bytes, max_volume_bytes
-from service.page.cutting import Cut, cut
-from service.page.kept import Kept, Uncut, keep
 from service.page.layers import (
     disagreement_scale,
     draw_disagreement,
     draw_probabilities,
     probability_scale,
 )
-from service.page.recut import FORM_BYTES
+from service.page.result_token import Kept, Uncut, keep
+from service.page.rethreshold import FORM_BYTES
 from service.page.samples import present
 from service.page.scale import STEP, slider_range
-from service.page.seal import Seal
+from service.page.signature import Seal
+from service.page.threshold import Cut, cut
 from service.page.volume_downloads import capture_of, dicom_download
 from utils import encode_request
 

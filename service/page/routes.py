@@ -15,18 +15,18 @@ from starlette.exceptions import HTTPException
 
 from inference.ensemble import Ensemble, Prediction
 from inference.volumes.volume_scan import VolumeScan
+from service.concurrency import wait_for_turn
 from service.dependencies import VolumeDependency
 from service.middleware import max_body_bytes
 from service.page.assets import find_assets
-from service.page.cutting import cut
-from service.page.recut import Recut, read_recut
 from service.page.render import Pages
+from service.page.rethreshold import Recut, read_recut
 from service.page.samples import path_of, present
-from service.page.seal import Seal
+from service.page.signature import Seal
+from service.page.threshold import cut
 from service.problems import Refusal
 from service.scan_content import Content, ScanContent
 from service.segmentation import Service
-from service.turns import wait_for_turn
 
 Arguments = TypeVarTuple("Arguments")
 

@@ -2,7 +2,7 @@
 
 import math
 
-from service.page.kept import LOWEST_THRESHOLD
+from service.page.result_token import LOWEST_THRESHOLD
 
 STEP = 0.01
 

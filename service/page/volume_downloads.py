@@ -18,7 +18,7 @@ from inference.volumes.dicom.writing import make_capture, make_segmentation, to_
 from inference.volumes.formats.nifti_writing import mask_file
 from inference.volumes.lazy_import import ONE_AT_A_TIME
 from inference.volumes.volume_scan import VolumeScan
-from service.page.kept import Uncut
+from service.page.result_token import Uncut
 
 Given = TypeVarTuple("Given")
 Made = TypeVar("Made")

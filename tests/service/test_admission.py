@@ -14,9 +14,9 @@ from starlette.types import Message
 
 from inference.ensemble import Ensemble
 from inference.report.description import ScanFindings, describe
-from service.admission import Admission
+from service.concurrency import wait_for_turn
+from service.limits.admission import Admission
 from service.problems import Refusal
-from service.turns import wait_for_turn
 from tests.conftest import plain_settings
 from tests.service.in_process import SCAN, Held, running, wait_for, wait_until
 
@@ -25,7 +25,7 @@ from tests.service.in_process import SCAN, Held, running, wait_for, wait_until
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """A clock of one number, for the admission to read."""
     now = [100.0]
-    monkeypatch.setattr("service.admission.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("service.limits.admission.time.monotonic", lambda: now[0])
     return now
 
 

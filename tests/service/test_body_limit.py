@@ -5,7 +5,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from service.body_limit import HELD_AT_MOST, BodyLimit
+from service.limits.body_limit import HELD_AT_MOST, BodyLimit
 
 LIMIT = 1000
 

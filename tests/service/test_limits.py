@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from inference.ensemble import Ensemble
-from service import connection
+from service.limits import connections
 from tests.conftest import Server, as_base64, file_bytes, plain_settings
 from tests.service.in_process import SCAN, serving, wait_for, wait_until
-from training.phantoms import Phantom
+from training.phantoms.drawing import Phantom
 
 BODY_TIMEOUT_S = 1.0
 HEADER_TIMEOUT_S = 1.0
@@ -28,7 +28,7 @@ def impatient(loaded: Ensemble) -> Iterator[httpx.Client]:
         body_timeout_s=BODY_TIMEOUT_S, max_connections=MAX_CONNECTIONS, max_body_mb=1, max_queue=1
     )
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(connection, "HEADER_TIMEOUT_S", HEADER_TIMEOUT_S)
+        patched.setattr(connections, "HEADER_TIMEOUT_S", HEADER_TIMEOUT_S)
         with serving(settings, loaded) as client:
             wait_for(client, "ready")
             yield client

@@ -13,11 +13,11 @@ import pytest
 from inference.ensemble import Ensemble, Prediction
 from inference.volumes.volume_scan import VolumeScan
 from service.page import routes
-from service.page.cutting import Cut
-from service.page.kept import LOWEST_THRESHOLD, UNREADABLE
-from service.page.recut import SAME, Recut
 from service.page.render import Pages, percent
-from service.page.seal import Seal
+from service.page.result_token import LOWEST_THRESHOLD, UNREADABLE
+from service.page.rethreshold import SAME, Recut
+from service.page.signature import Seal
+from service.page.threshold import Cut
 from tests.conftest import Server, as_base64, file_bytes, plain_settings
 from tests.service.in_process import running, serving, wait_for, wait_until
 from tests.service.page.answers import fields_of, findings_of, form, mask_of

@@ -14,7 +14,7 @@ from inference.findings import cut_mask, find_lesions, map_features
 from inference.preparation import to_grey
 from inference.report.description import Evidence, find
 from inference.volumes.volume_scan import Projected
-from service.page.kept import LOWEST_THRESHOLD, Kept, Uncut, keep
+from service.page.result_token import LOWEST_THRESHOLD, Kept, Uncut, keep
 from tests.conftest import as_base64, file_bytes
 
 SIZE = (40, 50)

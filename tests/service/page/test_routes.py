@@ -9,7 +9,7 @@ from api import create_app
 from inference.errors import SettingsError
 from service.page import assets
 from service.page.assets import find_assets
-from service.page.kept import UNREADABLE
+from service.page.result_token import UNREADABLE
 from tests.conftest import Server, plain_settings
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from service.page.kept import LOWEST_THRESHOLD
+from service.page.result_token import LOWEST_THRESHOLD
 from service.page.scale import STEP, slider_range
 
 

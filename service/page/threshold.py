@@ -7,7 +7,7 @@ from inference.findings import decide
 from inference.report.description import ScanFindings, find
 from inference.report.overlay import draw_overlay
 from service.messages import ModelIdentity
-from service.page.kept import Uncut
+from service.page.result_token import Uncut
 from service.page.volume_downloads import Download, volume_downloads
 from utils import encode_request
 

@@ -10,7 +10,7 @@ from loguru import logger
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.metrics import Metrics
+from service.operation.metrics import Metrics
 from service.problems import Refusal, problem, refuse
 
 REQUEST_ID = "X-Request-ID"

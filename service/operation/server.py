@@ -9,7 +9,7 @@ import uvicorn
 from fastapi import FastAPI
 from loguru import logger
 
-from service.connection import HEADER_BYTES, Connection, ConnectionConfig
+from service.limits.connections import HEADER_BYTES, Connection, ConnectionConfig
 from service.segmentation import Service
 
 KEEP_ALIVE_S = 65

@@ -9,7 +9,7 @@ import h11
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from service.metrics import Metrics
+from service.operation.metrics import Metrics
 from service.problems import REASONS, problem
 
 HEADER_BYTES = 16 * 1024

@@ -9,9 +9,9 @@ from starlette.exceptions import HTTPException
 from inference import __version__
 from service.dependencies import ServiceDependency
 from service.messages import Health, Live, ModelMetadata, Ready, TensorMetadata
-from service.metrics import CONTENT_TYPE
 from service.openapi import UNAUTHORIZED, problems
-from service.readiness import State
+from service.operation.metrics import CONTENT_TYPE
+from service.operation.readiness import State
 
 MODEL = "tumor-segmentation"
 

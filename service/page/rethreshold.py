@@ -6,8 +6,8 @@ from fastapi import Request
 from pydantic import BaseModel, Field, ValidationError
 
 from inference.errors import ScanError
-from service.page.kept import UNREADABLE, Kept
-from service.page.seal import Seal
+from service.page.result_token import UNREADABLE, Kept
+from service.page.signature import Seal
 from service.problems import Refusal
 from service.scan_content import FORM, media_type
 
