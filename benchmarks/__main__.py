@@ -27,7 +27,7 @@ from inference.errors import SegmentationError
 from inference.settings import read_settings
 from inference.tta import FLIPS
 from inference.weights.ensemble_file import read_folds
-from training.phantoms import make_phantom
+from training.phantoms.drawing import make_phantom
 from utils import decode_request, encode_request
 
 SCAN_SIZE = (489, 400)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from training.phantom_files import write_series
-from training.phantom_volumes import PhantomVolume
+from training.phantoms.volume_files import write_series
+from training.phantoms.volumes import PhantomVolume
 
 SHAPE = (600, 400, 400)
 SPACING_MM = (2.0, 2.0, 2.0)

@@ -24,7 +24,7 @@ from benchmarks.service import RunningService
 from inference.settings import Settings
 from tests.turns import rank, turn
 from tests.wandb_server import WandbServer, wandb_server
-from training.phantoms import Phantom, make_phantom
+from training.phantoms.drawing import Phantom, make_phantom
 
 ROOT = Path(__file__).parent.parent
 START_DEADLINE_S = 90  # the first start converts the folds

@@ -12,8 +12,8 @@ from PIL import Image
 
 from inference.ensemble import load_ensemble
 from tests.conftest import SIZES, Server, as_base64, file_bytes, plain_settings
-from training.data import find_cases
-from training.phantoms import Phantom, make_phantom
+from training.phantoms.drawing import Phantom, make_phantom
+from training.scans.dataset import find_cases
 from utils import Scan, decode_image, decode_request, encode_request, validate_segmentation
 
 REAL_SCANS = os.environ.get("TUMOR_DATA_DIR")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import Server, as_base64, file_bytes
-from training.phantoms import Phantom
+from training.phantoms.drawing import Phantom
 
 GOOD_PNG = file_bytes(np.full((64, 64), 255, np.uint8))
 

@@ -19,7 +19,7 @@ import psutil
 import pytest
 
 from tests.conftest import ROOT, Server, as_base64, environment, file_bytes, start_server
-from training.phantoms import Phantom
+from training.phantoms.drawing import Phantom
 from utils import decode_request, validate_segmentation
 
 REQUESTS = 16

@@ -41,7 +41,7 @@ def test_only_what_needs_it_names_ray() -> None:
         "deploy/ray_provider.py",
         "deploy/ray_serve.py",
     }
-    allowed |= {"inference/cli/ray/segment.py", "training/fit_folds.py"}
+    allowed |= {"inference/cli/ray/segment.py", "training/fitting/fit_folds.py"}
     importing = {
         path.relative_to(ROOT).as_posix()
         for folder in ("inference", "service", "training", "deploy")

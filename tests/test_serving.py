@@ -42,7 +42,7 @@ from tests.conftest import (
     start_server,
     stop_server,
 )
-from training.phantoms import Phantom, make_phantom
+from training.phantoms.drawing import Phantom, make_phantom
 from utils import decode_request, validate_segmentation
 
 MODELS = ROOT / "models"

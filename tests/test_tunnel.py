@@ -17,7 +17,7 @@ import pytest
 
 from tests.conftest import Server, as_base64, file_bytes, free_port, run_script
 from tests.test_ending import waiting
-from training.phantoms import Phantom
+from training.phantoms.drawing import Phantom
 from utils import decode_request
 
 SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin")

@@ -6,7 +6,7 @@ from PIL import Image
 
 from inference.errors import ScanError
 from tests.conftest import as_base64, file_bytes
-from training.phantoms import Phantom
+from training.phantoms.drawing import Phantom
 from utils import (
     decode_image,
     decode_request,

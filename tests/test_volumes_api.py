@@ -12,8 +12,8 @@ from pydicom import Dataset
 from inference.volumes.volume_scan import scan_of_path
 from tests.conftest import Server, file_bytes
 from tests.inference.volumes.conftest import zip_folder
-from training.phantom_files import write_array, write_nifti, write_series
-from training.phantom_volumes import PhantomVolume, make_volume
+from training.phantoms.volume_files import write_array, write_nifti, write_series
+from training.phantoms.volumes import PhantomVolume, make_volume
 from utils import decode_request
 
 

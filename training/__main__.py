@@ -13,19 +13,19 @@ from pydantic import ValidationError
 from inference.errors import SegmentationError
 from inference.settings import read_settings
 from inference.volumes.grey_scale import PIXEL_MM, SUV_MAX
-from training import judging
 from training.config import FitConfig
-from training.data import DEFAULT_DATA_DIR, DataError, find_cases, read_case, read_cases
-from training.fit_folds import fit_folds, parse_folds
-from training.folds import SPLIT_FILE, read_split, split_scans, write_split
-from training.look import BODY_LENGTH_MM, LIVER_SUV_MEAN, measure_look
+from training.fitting.fit_folds import fit_folds, parse_folds
+from training.fitting.plan import Plan
+from training.fitting.recipes import RECIPES
+from training.judging import commands as judging
 from training.options import Data, Models, SplitFile, console
-from training.phantoms import write_phantoms, write_samples
-from training.plan import Plan
-from training.publishing import export_runs
-from training.quantization import quantize_folds
-from training.recipes import RECIPES
-from training.wandb_publishing import publish
+from training.phantoms.drawing import write_phantoms, write_samples
+from training.publishing.export import export_runs
+from training.publishing.quantization import quantize_folds
+from training.publishing.wandb_publishing import publish
+from training.scans.dataset import DEFAULT_DATA_DIR, DataError, find_cases, read_case, read_cases
+from training.scans.folds import SPLIT_FILE, read_split, split_scans, write_split
+from training.scans.greys import BODY_LENGTH_MM, LIVER_SUV_MEAN, measure_look
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.add_typer(judging.app)
@@ -106,7 +106,7 @@ def fit(
         typer.Option("--set", "-s", metavar="NAME=VALUE", help="Change a value of the recipe; repeatable."),
     ] = None,
     recipe: Annotated[
-        str, typer.Option(help=f"What to start from: {', '.join(RECIPES)} (training/recipes.py).")
+        str, typer.Option(help=f"What to start from: {', '.join(RECIPES)} (training/fitting/recipes.py).")
     ] = "default",
     epochs: Annotated[int | None, typer.Option(help="How many epochs.")] = None,
     encoder_weights: Annotated[
@@ -141,7 +141,7 @@ def fit(
         )
     held_out = read_split(split_file)
     if fold is not None:
-        from training.fit import fit as fit_fold  # imports Lightning, which no other command needs
+        from training.fitting.fit import fit as fit_fold  # imports Lightning, which no other command needs
 
         config = FitConfig.model_validate({"fold": fold} | changes)
         folder = run_dir or Path("runs") / f"fold{fold}"
@@ -190,7 +190,9 @@ def publish_command(
     ] = None,
 ) -> None:
     """Publish folds as W&B artifacts, and print their names for MODEL_ARTIFACTS."""
-    from training.publications import find_publications  # imports Matplotlib, as the curves need it
+    from training.publishing.publications import (
+        find_publications,  # imports Matplotlib, as the curves need it
+    )
 
     publications = find_publications(sources, name or ())
     console.print(f"publishing {', '.join(p.name for p in publications)} to {project}")

@@ -12,7 +12,7 @@ from benchmarks.scaling import Load, Meter, calibrate, cost_per_million, predict
 from benchmarks.scaling_report import print_costs
 from benchmarks.service import RunningService
 from tests.conftest import Server
-from training.phantoms import make_phantom
+from training.phantoms.drawing import make_phantom
 from utils import encode_request
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks.soak import soak
 from tests.conftest import Server, as_service, start_server, stop_server
-from training.phantoms import make_phantom
+from training.phantoms.drawing import make_phantom
 from utils import encode_request
 
 SECONDS, CLIENTS, SIZES = 60, 4, 12

@@ -5,7 +5,7 @@ from inference.disagreement import FoldMaps, draw_spread, mask_disagreement, spr
 from inference.ensemble import build_ensemble, load_ensemble
 from inference.preparation import Preparation
 from tests.conftest import plain_settings
-from training.phantoms import Phantom
+from training.phantoms.drawing import Phantom
 
 LEFT, RIGHT = np.zeros((2, 40, 40), np.float32)
 LEFT[:, :20] = 0.9

@@ -13,7 +13,7 @@ from inference.settings import Settings
 from inference.tta import FLIPS
 from inference.unet import build_unet
 from tests.conftest import ROOT, plain_settings
-from training.phantoms import Phantom, make_phantom
+from training.phantoms.drawing import Phantom, make_phantom
 from utils import dice_score, validate_segmentation
 
 MODELS = ROOT / "models"

@@ -11,8 +11,8 @@ from PIL import Image
 
 from inference.recognition import Appearance, look_at, recognise
 from tests.conftest import SIZES, file_bytes
-from training.data import Case, find_cases
-from training.phantoms import make_phantom
+from training.phantoms.drawing import make_phantom
+from training.scans.dataset import Case, find_cases
 from utils import Scan, decode_image
 
 REAL_SCANS = os.environ.get("TUMOR_DATA_DIR")

@@ -8,7 +8,7 @@ from inference.preparation import FloatMap, Preparation
 from inference.together import predict_together
 from inference.weights.fold_file import FoldFile, FoldMetadata
 from tests.conftest import ROOT
-from training.phantoms import make_phantom
+from training.phantoms.drawing import make_phantom
 
 SIZES = ((120, 96), (96, 120), (120, 96), (120, 96))
 

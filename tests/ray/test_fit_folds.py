@@ -7,9 +7,9 @@ import pytest
 from inference.weights.fold_file import read_fold
 from tests.conftest import run_script
 from tests.ray.conftest import TwoNodes
-from training.data import find_cases, read_cases
-from training.folds import split_scans, write_split
-from training.phantoms import write_phantoms
+from training.phantoms.drawing import write_phantoms
+from training.scans.dataset import find_cases, read_cases
+from training.scans.folds import split_scans, write_split
 
 pytest.importorskip("ray")
 

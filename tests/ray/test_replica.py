@@ -13,7 +13,7 @@ from inference.ensemble import Ensemble
 from inference.preparation import FloatMap, Preparation
 from inference.weights.fold_file import FoldFile, FoldMetadata
 from tests.conftest import plain_settings
-from training.phantoms import make_phantom
+from training.phantoms.drawing import make_phantom
 
 pytest.importorskip("ray")
 from deploy import ray_ensemble

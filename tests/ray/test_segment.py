@@ -13,7 +13,7 @@ from PIL import Image
 from inference.ensemble import Ensemble, load_ensemble
 from tests.conftest import ROOT, environment, plain_settings
 from tests.ray.conftest import TwoNodes, processes
-from training.phantoms import make_phantom
+from training.phantoms.drawing import make_phantom
 
 pytest.importorskip("ray")
 

@@ -14,7 +14,7 @@ import yaml
 
 from tests.conftest import ROOT, Server, as_base64, file_bytes, free_port, start_server, stop_server
 from tests.ray.conftest import DEADLINE_S, TwoNodes, processes
-from training.phantoms import Phantom, make_phantom
+from training.phantoms.drawing import Phantom, make_phantom
 
 pytest.importorskip("ray")
 

@@ -8,7 +8,7 @@ from PIL import Image
 from inference.errors import ScanError, SettingsError
 from inference.volumes.options import VolumeOptions
 from tests.conftest import file_bytes
-from training.phantoms import make_phantom
+from training.phantoms.drawing import make_phantom
 
 pytest.importorskip("ray")
 from inference.cli.ray.findings_parquet import FILE, FindingsParquet

@@ -11,7 +11,7 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.conftest import ROOT, Server, as_base64, file_bytes
-from training.phantoms import Phantom
+from training.phantoms.drawing import Phantom
 
 MONITORING = ROOT / "deploy" / "monitoring"
 STAGES = {"queue", "decode", "prepare", "infer", "find", "encode"}

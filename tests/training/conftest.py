@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 
 from training.config import FitConfig
-from training.data import find_cases, read_cases
-from training.fit import fit
-from training.folds import split_scans, write_split
-from training.phantoms import write_phantoms
-from training.publishing import export_runs
+from training.fitting.fit import fit
+from training.phantoms.drawing import write_phantoms
+from training.publishing.export import export_runs
+from training.scans.dataset import find_cases, read_cases
+from training.scans.folds import split_scans, write_split
 
 
 @pytest.fixture(scope="session")

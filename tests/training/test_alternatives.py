@@ -8,7 +8,7 @@ import pytest
 from inference.preparation import ORIGINAL_PREPARATION
 from inference.weights.fold_file import read_fold
 from tests.conftest import ROOT
-from training.alternatives import (
+from training.judging.alternatives import (
     CUTS,
     SHIPPED,
     cut_at,
@@ -20,8 +20,8 @@ from training.alternatives import (
     gather,
     rescaled,
 )
-from training.data import DataError
-from training.paired import ScoredScan
+from training.judging.paired_comparison import ScoredScan
+from training.scans.dataset import DataError
 
 MAP = np.zeros((6, 9), np.float32)
 MAP[0, :2] = 0.4, 0.45  # touches the next at a corner

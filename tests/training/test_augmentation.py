@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from training.augmentation import build_augmentation, build_crop, paste_lesions
-from training.phantoms import make_phantom
+from training.fitting.augmentation import build_augmentation, build_crop, paste_lesions
+from training.phantoms.drawing import make_phantom
 
 PHANTOM = make_phantom(1, lesions=6, radius_px=(6, 9), size=(235, 192))
 SHARE = PHANTOM.label.astype(np.uint8) * 255

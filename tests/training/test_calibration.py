@@ -3,10 +3,10 @@ import pytest
 from sklearn.metrics import brier_score_loss, roc_auc_score, roc_curve
 
 from inference.findings import FEATURES
-from training.blanking import blank_curve, choose_point
-from training.calibration import calibrate, score_views
-from training.classification import cross_fitted, fit_classifier, score_probabilities
-from training.out_of_fold import THRESHOLDS, VIEW_SETS, HeldOutMap
+from training.judging.blanking import blank_curve, choose_point
+from training.judging.calibration import calibrate, score_views
+from training.judging.classification import cross_fitted, fit_classifier, score_probabilities
+from training.judging.out_of_fold import THRESHOLDS, VIEW_SETS, HeldOutMap
 
 MIDDLE = THRESHOLDS.index(0.5)
 

@@ -11,11 +11,11 @@ from inference.weights.ensemble_file import read_ensemble_file, write_ensemble_f
 from inference.weights.fold_file import read_fold
 from tests.conftest import plain_settings
 from training.__main__ import main, phantoms, quantize, split
-from training.comparison import Comparison, compare
-from training.data import DataError, find_cases, read_cases
-from training.evaluation import evaluate
-from training.folds import Split, read_split, split_scans
-from training.publishing import export_runs, stamp_choices
+from training.judging.comparison import Comparison, compare
+from training.judging.evaluation import evaluate
+from training.publishing.export import export_runs, stamp_choices
+from training.scans.dataset import DataError, find_cases, read_cases
+from training.scans.folds import Split, read_split, split_scans
 
 
 def split_of(chain: Path) -> Split:

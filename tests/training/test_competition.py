@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from tests.conftest import free_port
-from training.competition import Answer, ServiceError, latency, play, predict_url, recorded
-from training.data import Case, find_cases
-from training.phantoms import write_phantoms
+from training.judging.competition import Answer, ServiceError, latency, play, predict_url, recorded
+from training.phantoms.drawing import write_phantoms
+from training.scans.dataset import Case, find_cases
 from utils import decode_request, encode_request
 
 

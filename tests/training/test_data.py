@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from training.data import DataError, find_cases, read_case, read_cases
-from training.phantoms import make_phantom
+from training.phantoms.drawing import make_phantom
+from training.scans.dataset import DataError, find_cases, read_case, read_cases
 
 GREY = np.random.default_rng(0).integers(0, 255, (64, 48), dtype=np.uint8)
 LABEL = np.zeros((64, 48), np.uint8)

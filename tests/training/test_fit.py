@@ -17,11 +17,11 @@ from inference.weights.fold_file import read_fold
 from tests.conftest import ROOT, environment, plain_settings
 from training.__main__ import main
 from training.config import FitConfig, read_config
-from training.curves import read_metrics
-from training.data import DataError, find_cases, read_cases
-from training.fit import fit, newest_checkpoint
-from training.folds import Split, split_scans, write_split
-from training.phantoms import make_phantom, write_phantoms
+from training.fitting.curves import read_metrics
+from training.fitting.fit import fit, newest_checkpoint
+from training.phantoms.drawing import make_phantom, write_phantoms
+from training.scans.dataset import DataError, find_cases, read_cases
+from training.scans.folds import Split, split_scans, write_split
 from utils import dice_score
 
 TINY = {"crop_size": (64, 64), "input_scale": 0.2, "patients_per_batch": 2, "controls_per_batch": 1}

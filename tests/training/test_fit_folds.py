@@ -7,10 +7,10 @@ import pytest
 
 from inference.weights.fold_file import read_fold
 from training.__main__ import main
-from training.data import find_cases, read_cases
-from training.fit_folds import _share
-from training.folds import split_scans, write_split
-from training.phantoms import write_phantoms
+from training.fitting.fit_folds import _share
+from training.phantoms.drawing import write_phantoms
+from training.scans.dataset import find_cases, read_cases
+from training.scans.folds import split_scans, write_split
 
 
 @pytest.fixture

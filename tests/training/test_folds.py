@@ -4,8 +4,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from training.data import Case, DataError, LabelledScan, find_cases, read_cases
-from training.folds import Split, read_split, split_scans, write_split
+from training.scans.dataset import Case, DataError, LabelledScan, find_cases, read_cases
+from training.scans.folds import Split, read_split, split_scans, write_split
 
 REAL_SCANS = os.environ.get("TUMOR_DATA_DIR")
 

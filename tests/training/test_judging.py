@@ -18,14 +18,14 @@ from inference.errors import WeightsError
 from inference.weights.ensemble_file import read_ensemble_file
 from inference.weights.fold_file import read_fold
 from tests.conftest import Server
-from training.alternatives import CUTS, SHIPPED
-from training.data import find_cases
-from training.evaluation import ScanScore, summarize
-from training.figures import PICTURE_WIDTH_PX
-from training.judging import alternatives, calibrate, evaluate_command, paired, report
+from training.judging.alternatives import CUTS, SHIPPED
+from training.judging.commands import alternatives, calibrate, evaluate_command, paired, report
+from training.judging.evaluation import ScanScore, summarize
+from training.judging.figures import PICTURE_WIDTH_PX
+from training.judging.out_of_fold import VIEW_SETS
 from training.options import console
-from training.out_of_fold import VIEW_SETS
-from training.publishing import export_runs
+from training.publishing.export import export_runs
+from training.scans.dataset import find_cases
 
 Folders = dict[str, Any]
 

@@ -6,9 +6,9 @@ import torch
 
 from inference.preparation import Preparation, resize
 from training.config import FitConfig
-from training.data import LabelledScan, find_cases, read_cases
-from training.loading import BalancedSampler, FoldData, ResizedScan, TrainingScans, resize_scan
-from training.phantoms import make_phantom, write_phantoms
+from training.fitting.loading import BalancedSampler, FoldData, ResizedScan, TrainingScans, resize_scan
+from training.phantoms.drawing import make_phantom, write_phantoms
+from training.scans.dataset import LabelledScan, find_cases, read_cases
 from utils import dice_score
 
 CONFIG = FitConfig(fold=0, crop_size=(96, 96), patients_per_batch=2, controls_per_batch=1)

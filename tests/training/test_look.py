@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from inference.volumes.grey_scale import PIXEL_MM, SUV_MAX
-from training.data import find_cases, read_case
-from training.look import measure_look
+from training.scans.dataset import find_cases, read_case
+from training.scans.greys import measure_look
 
 
 def drawn_control(length_px: int, liver: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:

@@ -1,8 +1,8 @@
 import torch
 from torch import nn
 
-from training.module import recompute_batch_statistics
-from training.precision import keep_depthwise_in_float32
+from training.fitting.module import recompute_batch_statistics
+from training.fitting.precision import keep_depthwise_in_float32
 
 
 def small_network() -> tuple[nn.Sequential, nn.Conv2d, nn.BatchNorm2d]:

@@ -10,8 +10,8 @@ import pytest
 
 from inference.weights.fold_file import read_fold
 from tests.conftest import ROOT
-from training.folds import SPLIT_FILE
-from training.notebook import plan
+from training.fitting.notebook import plan
+from training.scans.folds import SPLIT_FILE
 
 NOTEBOOK = ROOT / "notebooks" / "train_unet.ipynb"
 FOLD = 2  # not the notebook's own

@@ -3,10 +3,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from training.data import DataError
-from training.evaluation import ScanScore, write_scores
-from training.paired import pair, read_scores
-from training.statistics import compare_pairs, estimate_mean, rank_correlation
+from training.judging.evaluation import ScanScore, write_scores
+from training.judging.paired_comparison import pair, read_scores
+from training.judging.statistics import compare_pairs, estimate_mean, rank_correlation
+from training.scans.dataset import DataError
 
 
 def write(path: Path, dice: dict[str, float], strays: dict[str, int]) -> Path:

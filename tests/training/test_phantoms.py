@@ -6,8 +6,8 @@ import pytest
 from PIL import Image
 
 from tests.conftest import ROOT, SIZES
-from training.data import find_cases, read_cases
-from training.phantoms import HEIGHTS_PX, SAMPLES, WIDTH_PX, make_phantom, make_sample, write_phantoms
+from training.phantoms.drawing import HEIGHTS_PX, SAMPLES, WIDTH_PX, make_phantom, make_sample, write_phantoms
+from training.scans.dataset import find_cases, read_cases
 
 
 def test_equal_seeds_draw_equal_phantoms() -> None:

@@ -9,12 +9,12 @@ from inference.preparation import ORIGINAL_PREPARATION
 from inference.weights.checkpoints import load_network
 from inference.weights.fold_file import read_fold
 from training.config import FitConfig
-from training.data import LabelledScan, find_cases, read_cases
-from training.fit import fit
-from training.folds import split_scans
-from training.loading import TrainingScans, resize_scan
-from training.phantoms import make_phantom, write_phantoms
-from training.recipes import ORIGINAL, RECIPES
+from training.fitting.fit import fit
+from training.fitting.loading import TrainingScans, resize_scan
+from training.fitting.recipes import ORIGINAL, RECIPES
+from training.phantoms.drawing import make_phantom, write_phantoms
+from training.scans.dataset import LabelledScan, find_cases, read_cases
+from training.scans.folds import split_scans
 
 SMALL = {"input_size": (96, 64), "crop_size": (96, 64)}
 PHANTOM = make_phantom(3, lesions=5, size=(426, 400))

@@ -8,7 +8,7 @@ import pytest
 from snippets import snippets
 
 from tests.training.test_fit import run_in_process
-from training.paired import read_scores
+from training.judging.paired_comparison import read_scores
 
 NOTE = "skip (tests/training/test_rehearsal.py runs it)"
 COMMAND = ["uv", "run", "python", "-m", "training"]

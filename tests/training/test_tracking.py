@@ -21,12 +21,12 @@ from tests.conftest import ROOT, environment
 from tests.wandb_server import WandbServer
 from tests.wandb_store import StoredRun
 from training.config import FitConfig
-from training.data import find_cases, read_cases
-from training.fit import fit
-from training.folds import Split, split_scans
-from training.module import BatchStatistics
-from training.phantoms import write_phantoms
-from training.tracking import tracked, wandb_is_configured
+from training.fitting.fit import fit
+from training.fitting.module import BatchStatistics
+from training.fitting.tracking import tracked, wandb_is_configured
+from training.phantoms.drawing import write_phantoms
+from training.scans.dataset import find_cases, read_cases
+from training.scans.folds import Split, split_scans
 
 CONFIG = FitConfig(
     fold=0,

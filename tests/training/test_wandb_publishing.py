@@ -17,10 +17,10 @@ from tests.conftest import ROOT, Server, file_bytes, start_server, stop_server
 from tests.wandb_server import API_KEY, NO_FAULT, Fault, WandbServer
 from training.__main__ import main
 from training.config import write_run_id
-from training.data import DataError
-from training.phantoms import Phantom
-from training.publications import find_publications
-from training.wandb_upload import Order, explain
+from training.phantoms.drawing import Phantom
+from training.publishing.publications import find_publications
+from training.publishing.wandb_upload import Order, explain
+from training.scans.dataset import DataError
 
 PROJECT = "team/tumours"
 TRAINING = {"commit": "c0ffee", "split_sha256": "5b117", "config": {"epochs": 2}}

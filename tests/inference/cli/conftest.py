@@ -9,7 +9,7 @@ from PIL import Image
 from inference.ensemble import Ensemble
 from inference.preparation import FloatMap, Preparation
 from inference.weights.fold_file import FoldFile, FoldMetadata
-from training.phantoms import make_phantom
+from training.phantoms.drawing import make_phantom
 
 FOLD = FoldFile(
     Path("none.safetensors"), "0" * 64, FoldMetadata(fold=0, preparation=Preparation(input_scale=1))

@@ -21,8 +21,8 @@ from inference.ensemble import Ensemble, load_ensemble
 from tests.conftest import ROOT, free_port, plain_settings
 from tests.cutting_proxy import CuttingProxy, cutting_proxy
 from tests.orthanc import INSTALLED, KEEPER, READER, Orthanc, running_orthanc
-from training.phantom_files import Change, write_series
-from training.phantom_volumes import PhantomVolume, Sphere, make_volume
+from training.phantoms.volume_files import Change, write_series
+from training.phantoms.volumes import PhantomVolume, Sphere, make_volume
 
 pytestmark = pytest.mark.skipif(not INSTALLED, reason="it needs Debian's orthanc and orthanc-dicomweb")
 

@@ -17,7 +17,7 @@ from inference.errors import ResultsError
 from inference.findings import FEATURES, Classifier
 from inference.preparation import FloatMap
 from tests.inference.cli.conftest import DarkEngine
-from training.phantoms import make_phantom
+from training.phantoms.drawing import make_phantom
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from inference.cli.app import main
 from inference.ensemble import Ensemble
 from tests.conftest import ROOT, environment, run_script
 from tests.inference.cli.conftest import DarkEngine
-from training.phantoms import make_phantom
+from training.phantoms.drawing import make_phantom
 from utils import validate_segmentation
 
 SCANS = int(os.environ.get("TUMOR_TEST_SCANS", "24"))

@@ -12,9 +12,9 @@ from pydicom import Dataset, dcmread
 
 from inference.cli.app import main
 from inference.ensemble import Ensemble
-from training.phantom_files import write_array, write_nifti, write_series
-from training.phantom_volumes import PhantomVolume, Sphere, make_volume
-from training.phantoms import make_phantom
+from training.phantoms.drawing import make_phantom
+from training.phantoms.volume_files import write_array, write_nifti, write_series
+from training.phantoms.volumes import PhantomVolume, Sphere, make_volume
 
 SPHERE = Sphere((14.0, 12.0, 60.0), 30.0, 10.0)
 

@@ -10,7 +10,7 @@ from inference.engines.quantization import observe_inputs, quantizable, quantize
 from inference.errors import WeightsError
 from inference.weights.fold_file import FoldFile, read_fold
 from tests.conftest import ROOT
-from training.phantoms import Phantom
+from training.phantoms.drawing import Phantom
 
 FOLD_PATH = ROOT / "models" / "fold0.safetensors"
 

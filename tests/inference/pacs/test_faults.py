@@ -17,8 +17,8 @@ from inference.volumes.pacs.client import open_client
 from inference.volumes.pacs.fetching import fetch_images, list_images
 from inference.volumes.pacs.series import PetSeries, series_of_study
 from tests.inference.pacs.conftest import Answer, Answering, Request, as_part
-from training.phantom_files import write_series
-from training.phantom_volumes import make_volume
+from training.phantoms.volume_files import write_series
+from training.phantoms.volumes import make_volume
 
 SERIES = PetSeries("1.2.3", "1.2.4")
 ONE_SERIES = json.dumps(

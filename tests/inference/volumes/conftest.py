@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from training.phantom_files import write_array, write_nifti, write_series
-from training.phantom_volumes import PhantomVolume, Sphere, make_volume
+from training.phantoms.volume_files import write_array, write_nifti, write_series
+from training.phantoms.volumes import PhantomVolume, Sphere, make_volume
 
 FILES = ("ras.nii", "psl.nii.gz", "array.npy", "series", "series.zip")
 SMALL = {"shape": (24, 20, 24), "spacing_mm": (8.0, 6.0, 4.0)}

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT
-from training.phantom_files import write_nifti, write_series
-from training.phantom_volumes import PhantomVolume
+from training.phantoms.volume_files import write_nifti, write_series
+from training.phantoms.volumes import PhantomVolume
 
 LIBRARIES = {"nibabel", "pydicom", "highdicom"}
 

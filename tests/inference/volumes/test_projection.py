@@ -11,8 +11,8 @@ from inference.volumes.orientation import affine_of_letters, body_axes
 from inference.volumes.projection import project
 from inference.volumes.volume import SlicedVolume
 from inference.volumes.volume_scan import draw_suv, scan_of_path
-from training.phantom_files import write_nifti
-from training.phantom_volumes import PhantomVolume
+from training.phantoms.volume_files import write_nifti
+from training.phantoms.volumes import PhantomVolume
 
 ORIENTATIONS = ["".join(letters) for order in permutations(("RL", "AP", "SI")) for letters in product(*order)]
 

@@ -12,8 +12,8 @@ from inference.volumes.options import VolumeOptions
 from inference.volumes.volume_scan import Projected, VolumeScan, resample, scan_of_path
 from tests.conftest import ROOT, plain_settings
 from tests.inference.volumes.conftest import FILES
-from training.data import Label
-from training.phantom_volumes import PhantomVolume, Sphere, make_volume
+from training.phantoms.volumes import PhantomVolume, Sphere, make_volume
+from training.scans.dataset import Label
 from utils import dice_score
 
 

@@ -8,8 +8,8 @@ from pydicom import Dataset
 
 from inference.volumes.dicom.suv import suv_factor
 from inference.volumes.errors import VolumeError
-from training.phantom_files import DOSE_BQ, HALF_LIFE_S, INJECTION, SCAN, WEIGHT_KG, make_image
-from training.phantom_volumes import PhantomVolume
+from training.phantoms.volume_files import DOSE_BQ, HALF_LIFE_S, INJECTION, SCAN, WEIGHT_KG, make_image
+from training.phantoms.volumes import PhantomVolume
 
 UNDECAYED = WEIGHT_KG * 1000 / DOSE_BQ
 DECAYED = UNDECAYED * 2 ** (3750 / HALF_LIFE_S)  # from 9:15 to 10:17:30

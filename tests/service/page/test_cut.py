@@ -21,7 +21,7 @@ from service.page.threshold import Cut
 from tests.conftest import Server, as_base64, file_bytes, plain_settings
 from tests.service.in_process import running, serving, wait_for, wait_until
 from tests.service.page.answers import fields_of, findings_of, form, mask_of
-from training.phantoms import Phantom
+from training.phantoms.drawing import Phantom
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from inference.ensemble import Ensemble
 from tests.conftest import Server, as_base64, file_bytes, plain_settings
 from tests.service.in_process import Held, serving, wait_for, wait_until
 from tests.service.page.visiting import DEADLINE_MS, Visit, assert_accessible, needs_chromium, visit
-from training.phantoms import Phantom
+from training.phantoms.drawing import Phantom
 from utils import decode_image
 
 KEY = "a-key-that-a-browser-asks-for"

@@ -20,8 +20,8 @@ from tests.inference.volumes.conftest import zip_folder
 from tests.service.in_process import serving, wait_for
 from tests.service.page.answers import download_of, fields_of, findings_of, form, mask_of, names_of
 from tests.service.page.visiting import DEADLINE_MS, assert_accessible, needs_chromium, visit
-from training.phantom_files import write_array, write_nifti, write_series
-from training.phantom_volumes import make_volume
+from training.phantoms.volume_files import write_array, write_nifti, write_series
+from training.phantoms.volumes import make_volume
 from utils import decode_request
 
 SAID = ("tumor_detected", "tumor_probability", "tumor_area_px", "tumor_fraction", "lesions", "measures")
