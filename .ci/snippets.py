@@ -20,7 +20,7 @@ RUN = ("bash", "python", "javascript")
 SHOWN = ("text", "json", "http")
 """Languages of blocks that show something, and are nothing to run."""
 
-RUN_BY_TESTS = {"docs/api.md": "tests/test_api_page.py"}
+RUN_BY_TESTS = {"docs/api.md": "tests/docs/test_api_page.py"}
 """Pages whose blocks are run by a test, and not a second time."""
 
 NOTE = r"(?:<!-- ci: (?P<note>[^>]*?) -->\s*\n)?"

@@ -22,8 +22,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # PyTorch's threads wait for each
 
 from benchmarks.service import RunningService
 from inference.settings import Settings
-from tests.turns import rank, turn
-from tests.wandb_server import WandbServer, wandb_server
+from tests.scheduling import rank, turn
+from tests.stand_ins.wandb_server import WandbServer, wandb_server
 from training.phantoms.drawing import Phantom, make_phantom
 
 ROOT = Path(__file__).parent.parent

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from snippets import snippets
 
-from tests.training.test_fit import run_in_process
+from tests.training.fitting.test_fit import run_in_process
 from training.judging.paired_comparison import read_scores
 
 NOTE = "skip (tests/training/test_rehearsal.py runs it)"

@@ -19,8 +19,8 @@ from pydicom.uid import generate_uid
 from inference.cli.app import main
 from inference.ensemble import Ensemble, load_ensemble
 from tests.conftest import ROOT, free_port, plain_settings
-from tests.cutting_proxy import CuttingProxy, cutting_proxy
-from tests.orthanc import INSTALLED, KEEPER, READER, Orthanc, running_orthanc
+from tests.stand_ins.cutting_proxy import CuttingProxy, cutting_proxy
+from tests.stand_ins.orthanc import INSTALLED, KEEPER, READER, Orthanc, running_orthanc
 from training.phantoms.volume_files import Change, write_series
 from training.phantoms.volumes import PhantomVolume, Sphere, make_volume
 

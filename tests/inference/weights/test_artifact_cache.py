@@ -7,7 +7,7 @@ import pytest
 from inference.errors import WeightsError
 from inference.weights.artifact_cache import Artifact, ArtifactCache, ArtifactFile
 from inference.weights.artifact_names import parse_artifact_name
-from tests.wandb_store import md5_base64
+from tests.stand_ins.wandb_store import md5_base64
 
 CONTENT = b"weights"
 ARTIFACT = Artifact(

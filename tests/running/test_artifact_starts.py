@@ -17,8 +17,8 @@ from inference.settings import Settings
 from inference.weights.checkpoints import load_network
 from inference.weights.fold_file import LFS_POINTER, read_fold
 from tests.conftest import ROOT, Server, as_base64, file_bytes, plain_settings, start_server, stop_server
-from tests.wandb_server import API_KEY, WandbServer
-from tests.wandb_store import StoredArtifact
+from tests.stand_ins.wandb_server import API_KEY, WandbServer
+from tests.stand_ins.wandb_store import StoredArtifact
 from training.phantoms.drawing import Phantom
 
 FOLDS = ("fold0", "fold2", "fold3")

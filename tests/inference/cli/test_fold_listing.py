@@ -13,7 +13,7 @@ from inference.weights.artifact_names import parse_artifact_name
 from inference.weights.ensemble_file import EnsembleFile, FoldEntry, read_ensemble_file, write_ensemble_file
 from inference.weights.fold_file import METADATA_KEY, FoldMetadata
 from tests.conftest import ROOT, plain_settings
-from tests.wandb_store import md5_base64
+from tests.stand_ins.wandb_store import md5_base64
 
 
 @pytest.fixture

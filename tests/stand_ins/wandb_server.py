@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import unquote, urlsplit
 
-from tests.wandb_graphql import GraphQL, operation_of
-from tests.wandb_store import MANIFEST_FILE, Store, StoredRun
+from tests.stand_ins.wandb_graphql import GraphQL, operation_of
+from tests.stand_ins.wandb_store import MANIFEST_FILE, Store, StoredRun
 
 API_KEY = "0123456789" * 4
 """The key that the server takes: as long as W&B's own."""

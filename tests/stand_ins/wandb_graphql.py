@@ -7,7 +7,7 @@ Python asks and from the strings of `wandb/bin/wandb-core` for what its Go proce
 import re
 from collections.abc import Callable
 
-from tests.wandb_answers import (
+from tests.stand_ins.wandb_answers import (
     TIME,
     Data,
     artifact_url,
@@ -15,8 +15,8 @@ from tests.wandb_answers import (
     describe_artifact,
     describe_collection,
 )
-from tests.wandb_store import MANIFEST_FILE, MissingError, Store
-from tests.wandb_uploads import Uploads
+from tests.stand_ins.wandb_store import MANIFEST_FILE, MissingError, Store
+from tests.stand_ins.wandb_uploads import Uploads
 
 Variables = Data
 

@@ -1,4 +1,4 @@
-"""Which files of a manifest are used; tests/inference/test_artifacts.py has the downloads themselves."""
+"""Which files of a manifest are used; test_artifacts.py has the downloads themselves."""
 
 from enum import Enum
 from types import SimpleNamespace

@@ -14,7 +14,7 @@ from inference.weights.checkpoints import save_fold
 from inference.weights.ensemble_file import read_ensemble_file
 from inference.weights.fold_file import FoldMetadata
 from tests.conftest import ROOT, Server, file_bytes, start_server, stop_server
-from tests.wandb_server import API_KEY, NO_FAULT, Fault, WandbServer
+from tests.stand_ins.wandb_server import API_KEY, NO_FAULT, Fault, WandbServer
 from training.__main__ import main
 from training.config import write_run_id
 from training.phantoms.drawing import Phantom

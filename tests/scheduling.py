@@ -22,7 +22,7 @@ LONGEST = (
     "test_ensemble.py",
     "test_tracking.py",
     "test_chain.py",
-    "test_judging.py",
+    "judging/test_commands.py",
     "test_rehearsal.py",
     "test_notebook.py",
     "test_ending.py",
@@ -39,9 +39,9 @@ STOPWATCH = "test_serving.py"
 
 def rank(item: pytest.Item) -> tuple[bool, bool, int]:
     """Return what tests are sorted by to be run in the best order."""
-    name = item.path.name
-    place = LONGEST.index(name) if name in LONGEST else len(LONGEST)
-    return name == STOPWATCH, item.get_closest_marker("alone") is not None, place
+    path = item.path.as_posix()
+    place = next((place for place, name in enumerate(LONGEST) if path.endswith(f"/{name}")), len(LONGEST))
+    return item.path.name == STOPWATCH, item.get_closest_marker("alone") is not None, place
 
 
 @contextmanager

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import Server, as_base64, file_bytes, free_port, run_script
-from tests.test_ending import waiting
+from tests.running.test_ending import waiting
 from training.phantoms.drawing import Phantom
 from utils import decode_request
 

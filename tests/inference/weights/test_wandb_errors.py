@@ -1,4 +1,4 @@
-"""Errors as the SDK raises them; tests/inference/test_artifacts.py has those that a server provokes."""
+"""Errors as the SDK raises them; test_artifacts.py has those that a server provokes."""
 
 from types import SimpleNamespace
 

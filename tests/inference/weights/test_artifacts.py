@@ -16,8 +16,8 @@ from inference.errors import WeightsError
 from inference.settings import Settings
 from inference.weights.artifacts import fetch_artifacts
 from tests.conftest import ROOT, environment, plain_settings
-from tests.wandb_server import API_KEY, NO_FAULT, Fault, WandbServer
-from tests.wandb_store import StoredArtifact
+from tests.stand_ins.wandb_server import API_KEY, NO_FAULT, Fault, WandbServer
+from tests.stand_ins.wandb_store import StoredArtifact
 
 NAME = "team/project/fold0"
 CONTENT = bytes(range(256)) * 4096  # a megabyte

@@ -4,8 +4,8 @@ import json
 from collections.abc import Callable
 from urllib.parse import quote
 
-from tests.wandb_answers import Data, artifact_url, describe_artifact, describe_run, state_of
-from tests.wandb_store import MANIFEST_FILE, Store, StoredArtifact
+from tests.stand_ins.wandb_answers import Data, artifact_url, describe_artifact, describe_run, state_of
+from tests.stand_ins.wandb_store import MANIFEST_FILE, Store, StoredArtifact
 
 Variables = Data
 

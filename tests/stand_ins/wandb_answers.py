@@ -4,7 +4,7 @@ import json
 from typing import Any
 from urllib.parse import quote
 
-from tests.wandb_store import StoredArtifact, StoredRun
+from tests.stand_ins.wandb_store import StoredArtifact, StoredRun
 
 Data = dict[str, Any]
 

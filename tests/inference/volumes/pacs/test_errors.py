@@ -16,7 +16,7 @@ from inference.volumes.pacs.access import Access, read_access
 from inference.volumes.pacs.client import open_client
 from inference.volumes.pacs.fetching import fetch_images, list_images
 from inference.volumes.pacs.series import PetSeries, series_of_study
-from tests.inference.pacs.conftest import Answer, Answering, Request, as_part
+from tests.inference.volumes.pacs.conftest import Answer, Answering, Request, as_part
 from training.phantoms.volume_files import write_series
 from training.phantoms.volumes import make_volume
 

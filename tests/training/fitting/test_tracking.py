@@ -18,8 +18,8 @@ from loguru import logger
 
 from inference.weights.fold_file import read_fold
 from tests.conftest import ROOT, environment
-from tests.wandb_server import WandbServer
-from tests.wandb_store import StoredRun
+from tests.stand_ins.wandb_server import WandbServer
+from tests.stand_ins.wandb_store import StoredRun
 from training.config import FitConfig
 from training.fitting.fit import fit
 from training.fitting.module import BatchStatistics
