@@ -34,13 +34,13 @@ from service.middleware import DOCS, VIEWS_HEADER, install_middleware
 from service.openapi import BAD_SCAN, SCAN_BODY, UNAUTHORIZED
 from service.operation.listener import bind
 from service.operation.logs import configure_logging
-from service.operation.probes import add_probes
 from service.operation.readiness import State
-from service.operation.server import Server
 from service.operation.signals import Interruption
+from service.probes import add_probes
 from service.problems import install_problem_handlers
 from service.provider import Provider
 from service.segmentation import Segmented, Service, encode_mask
+from service.server import Server
 from utils import encode_request
 
 SERVICE = "tumor-segmentation-api"

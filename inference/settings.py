@@ -9,9 +9,9 @@ from dotenv import dotenv_values
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from inference.artifact_names import parse_artifact_name
 from inference.errors import SettingsError
 from inference.tta import FLIPS
-from inference.weights.artifact_names import parse_artifact_name
 
 Names = Annotated[tuple[str, ...], NoDecode]
 Secrets = Annotated[tuple[SecretStr, ...], NoDecode]

@@ -5,10 +5,10 @@ import shutil
 from hashlib import sha256
 from pathlib import Path
 
-from inference.engines.activation_ranges import ranges_path, read_ranges
 from inference.engines.conversion import convert_folds, write_converted
 from inference.errors import SettingsError
 from inference.settings import Settings
+from inference.weights.activation_ranges import ranges_path, read_ranges
 from inference.weights.ensemble_file import EnsembleFile, read_folds, write_ensemble_file
 from inference.weights.fold_file import CONVERTED_SUFFIX
 

@@ -8,12 +8,12 @@ from queue import SimpleQueue
 import numpy as np
 import openvino as ov
 
-from inference.engines.activation_ranges import ActivationRanges, read_ranges
 from inference.engines.conversion import ConvertedFold, convert_folds
 from inference.engines.cores import usable_cores
 from inference.engines.quantization import quantize
 from inference.errors import SettingsError
 from inference.preparation import FloatMap
+from inference.weights.activation_ranges import ActivationRanges, read_ranges
 from inference.weights.fold_file import FoldFile
 
 CORES_A_STREAM = 2

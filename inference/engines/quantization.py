@@ -12,8 +12,8 @@ import numpy.typing as npt
 import openvino as ov
 from openvino import opset13 as ops
 
-from inference.engines.activation_ranges import ActivationRanges
 from inference.errors import WeightsError
+from inference.weights.activation_ranges import ActivationRanges
 
 Bound = npt.NDArray[np.float32] | np.float32
 

@@ -22,8 +22,8 @@ import xxhash
 from loguru import logger
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from inference.artifact_names import ArtifactName
 from inference.errors import WeightsError
-from inference.weights.artifact_names import ArtifactName
 
 HASHES: dict[str, Callable[[], Any]] = {"MD5": hashlib.md5, "XXH128": xxhash.xxh128}
 FileName = Annotated[str, Field(pattern=r"^[^/\\]+$")]

@@ -11,10 +11,10 @@ from typing import Any
 
 from loguru import logger
 
+from inference.artifact_names import ArtifactName
 from inference.errors import WeightsError
 from inference.settings import Settings
 from inference.weights.artifact_cache import Artifact, ArtifactCache
-from inference.weights.artifact_names import ArtifactName
 
 DOWNLOADER = "inference.weights.wandb_download"
 PROJECT_DIR = Path(__file__).parents[2]

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from loguru import logger
 
+from inference.artifact_names import ArtifactName, parse_artifact_name
 from inference.errors import WeightsError
 from inference.settings import Settings
 from inference.weights.artifact_cache import Artifact, ArtifactCache
 from inference.weights.artifact_download import Download, UnreachableError
-from inference.weights.artifact_names import ArtifactName, parse_artifact_name
 
 POLL_S = 0.1
 

@@ -4,7 +4,7 @@ import errno
 import os
 from typing import Any
 
-from inference.weights.artifact_names import ArtifactName
+from inference.artifact_names import ArtifactName
 
 KEY_PAGE = "https://wandb.ai/authorize"
 UNWRITABLE = (errno.ENOSPC, errno.EACCES, errno.EPERM, errno.EROFS)

@@ -12,8 +12,8 @@ from inference.deadline import Deadline
 from inference.ensemble import Ensemble, Prediction
 from inference.settings import Settings
 from service.operation.listener import bind
-from service.operation.server import Server
 from service.segmentation import Service
+from service.server import Server
 from tests.conftest import ROOT, as_base64
 from utils import Scan
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from inference.engines.activation_ranges import read_ranges
 from inference.errors import SegmentationError
+from inference.weights.activation_ranges import read_ranges
 from inference.weights.ensemble_file import read_ensemble_file, write_ensemble_file
 from inference.weights.fold_file import read_fold
 from tests.conftest import plain_settings

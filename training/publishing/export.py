@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from inference.engines.activation_ranges import read_ranges, write_ranges
+from inference.weights.activation_ranges import read_ranges, write_ranges
 from inference.weights.ensemble_file import EnsembleFile, FoldEntry, write_ensemble_file
 from inference.weights.fold_file import read_fold
 from training.config import WEIGHTS_FILE

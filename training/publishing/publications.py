@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from inference.engines.activation_ranges import ranges_path, read_ranges
+from inference.weights.activation_ranges import ranges_path, read_ranges
 from inference.weights.ensemble_file import (
     ENSEMBLE_FILE,
     EnsembleFile,

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import openvino as ov
 
-from inference.engines.activation_ranges import ActivationRanges, write_ranges
 from inference.engines.conversion import convert_folds
 from inference.engines.quantization import observe_inputs
+from inference.weights.activation_ranges import ActivationRanges, write_ranges
 from inference.weights.ensemble_file import read_ensemble_file, read_listed_folds
 from inference.weights.fold_file import FoldFile
 from training.judging.evaluation import trained_fold

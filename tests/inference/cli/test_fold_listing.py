@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
+from inference.artifact_names import parse_artifact_name
 from inference.cli.app import main
 from inference.cli.fold_listing import folds_table, list_folds
 from inference.preparation import Preparation
 from inference.weights.artifact_cache import Artifact, ArtifactCache, ArtifactFile
-from inference.weights.artifact_names import parse_artifact_name
 from inference.weights.ensemble_file import EnsembleFile, FoldEntry, read_ensemble_file, write_ensemble_file
 from inference.weights.fold_file import METADATA_KEY, FoldMetadata
 from tests.conftest import ROOT, plain_settings

@@ -3,9 +3,9 @@ from pathlib import Path
 import pytest
 
 from inference.engines import cores
-from inference.engines.activation_ranges import ActivationRanges
 from inference.engines.openvino_engine import choose_precision
 from inference.errors import SettingsError
+from inference.weights.activation_ranges import ActivationRanges
 
 RANGES = [ActivationRanges(weights_sha256="0" * 64, scans=1, low=(0.0,), high=(1.0,))]
 

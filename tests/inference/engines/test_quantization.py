@@ -4,10 +4,10 @@ import numpy as np
 import openvino as ov
 import pytest
 
-from inference.engines.activation_ranges import ActivationRanges, ranges_path, read_ranges, write_ranges
 from inference.engines.conversion import ConvertedFold, convert_folds
 from inference.engines.quantization import observe_inputs, quantizable, quantize
 from inference.errors import WeightsError
+from inference.weights.activation_ranges import ActivationRanges, ranges_path, read_ranges, write_ranges
 from inference.weights.fold_file import FoldFile, read_fold
 from tests.conftest import ROOT
 from training.phantoms.drawing import Phantom

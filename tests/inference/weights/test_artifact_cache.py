@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from inference.artifact_names import parse_artifact_name
 from inference.errors import WeightsError
 from inference.weights.artifact_cache import Artifact, ArtifactCache, ArtifactFile
-from inference.weights.artifact_names import parse_artifact_name
 from tests.stand_ins.wandb_store import md5_base64
 
 CONTENT = b"weights"

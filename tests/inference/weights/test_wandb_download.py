@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from inference.weights.artifact_names import parse_artifact_name
+from inference.artifact_names import parse_artifact_name
 from inference.weights.wandb_download import choose_files
 from inference.weights.wandb_errors import RefusalError
 

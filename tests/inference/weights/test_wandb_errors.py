@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from inference.weights.artifact_names import parse_artifact_name
+from inference.artifact_names import parse_artifact_name
 from inference.weights.wandb_errors import explain
 
 NAME = parse_artifact_name("team/project/fold0:v3")
