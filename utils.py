@@ -9,10 +9,17 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
-from inference.errors import ScanError
-
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+
+class SegmentationError(Exception):
+    """Base of every error that this project raises on purpose; `inference/errors.py` draws them all."""
+
+
+class ScanError(SegmentationError):
+    """The scan cannot be read or segmented; the message tells its sender why."""
+
 
 Scan = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.uint8]

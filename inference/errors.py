@@ -8,13 +8,9 @@ SegmentationError
 └── SettingsError   a setting has a bad value (the start stops)
 """
 
+from utils import ScanError, SegmentationError
 
-class SegmentationError(Exception):
-    """Base of every error that this project raises on purpose."""
-
-
-class ScanError(SegmentationError):
-    """The scan cannot be read or segmented; the message tells its sender why."""
+__all__ = ["PacsError", "ResultsError", "ScanError", "SegmentationError", "SettingsError", "WeightsError"]
 
 
 class ResultsError(SegmentationError):
