@@ -20,9 +20,8 @@ from training.fitting.loading import FoldData
 from training.fitting.module import BatchStatistics, FoldModule, recompute_batch_statistics
 from training.fitting.precision import keep_depthwise_in_float32, resolve_precision
 from training.fitting.tracking import RunTracker, tracked
-from training.judging.evaluation import trained_fold
 from training.scans.dataset import DataError, find_cases, read_cases
-from training.scans.folds import Split, read_split, write_split
+from training.scans.folds import Split, read_split, trained_fold, write_split
 
 SPLIT_COPY = "folds.json"
 CHECKPOINTS_KEPT = 2

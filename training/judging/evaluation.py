@@ -11,10 +11,10 @@ from inference.ensemble import build_ensemble
 from inference.preparation import Preparation
 from inference.settings import Settings
 from inference.weights.ensemble_file import EnsembleFile, read_ensemble_file, read_listed_folds
-from inference.weights.fold_file import FoldFile, FoldMetadata
+from inference.weights.fold_file import FoldFile
 from training.judging.statistics import Estimate, estimate_mean, standard_error
-from training.scans.dataset import DataError, Label, LabelledScan, find_cases, read_cases
-from training.scans.folds import Split
+from training.scans.dataset import Label, LabelledScan, find_cases, read_cases
+from training.scans.folds import Split, trained_fold
 from utils import dice_score
 
 
@@ -100,16 +100,6 @@ def at_scale(fold: FoldFile, input_scale: float) -> FoldFile:
     """Return a fold whose scans are resized by another factor than it was trained with."""
     preparation = Preparation(input_scale=input_scale, normalisation=fold.metadata.preparation.normalisation)
     return replace(fold, metadata=fold.metadata.model_copy(update={"preparation": preparation}))
-
-
-def trained_fold(metadata: FoldMetadata, split: Split) -> int:
-    """Return which fold's scans the weights never saw; raises `DataError` where that is not known."""
-    if metadata.fold is None or metadata.training.get("split_sha256") != split.sha256:
-        raise DataError(
-            "the weights were trained on another split than this one, so that they may have seen some of its "
-            "held-out scans: name the split of the training run with --split"
-        )
-    return metadata.fold
 
 
 def summarize(scores: Iterable[ScanScore]) -> Summary:

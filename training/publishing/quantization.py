@@ -11,9 +11,8 @@ from inference.engines.quantization import observe_inputs
 from inference.weights.activation_ranges import ActivationRanges, write_ranges
 from inference.weights.ensemble_file import read_ensemble_file, read_listed_folds
 from inference.weights.fold_file import FoldFile
-from training.judging.evaluation import trained_fold
 from training.scans.dataset import LabelledScan, find_cases, read_cases
-from training.scans.folds import Split
+from training.scans.folds import Split, trained_fold
 
 SCANS = 60
 SEED = 0

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from sklearn.model_selection import StratifiedKFold
 
+from inference.weights.fold_file import FoldMetadata
 from training.scans.dataset import Case, DataError, LabelledScan
 
 SPLIT_FILE = Path(__file__).with_name("folds.json")
@@ -83,6 +84,16 @@ def read_split(path: Path = SPLIT_FILE) -> Split:
         return Split({str(k): int(v) for k, v in content["fold_of"].items()}, int(content["seed"]))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(f"the split file {path} cannot be read: {error}") from None
+
+
+def trained_fold(metadata: FoldMetadata, split: Split) -> int:
+    """Return which fold's scans the weights never saw; raises `DataError` where that is not known."""
+    if metadata.fold is None or metadata.training.get("split_sha256") != split.sha256:
+        raise DataError(
+            "the weights were trained on another split than this one, so that they may have seen some of its "
+            "held-out scans: name the split of the training run with --split"
+        )
+    return metadata.fold
 
 
 def _stratum(scan: LabelledScan, size_edges: np.ndarray) -> str:
