@@ -15,12 +15,12 @@ from fastapi.security import APIKeyHeader, HTTPBearer
 from fastapi_offline import FastAPIOffline
 from loguru import logger
 
-from inference import __version__
 from inference.disagreement import draw_spread
 from inference.ensemble import Ensemble, Prediction, load_ensemble
 from inference.errors import SegmentationError
 from inference.report.description import describe
 from inference.settings import Settings, misspelt_settings, read_settings
+from inference.version import __version__
 from inference.volumes.volume_scan import VolumeScan
 from service.dependencies import ContentDependency, ServiceDependency, VolumeDependency
 from service.messages import (

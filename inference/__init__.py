@@ -10,11 +10,12 @@ Nothing is loaded before it is used.
 
 from typing import TYPE_CHECKING, Any
 
+from inference.version import __version__
+
 if TYPE_CHECKING:
     from inference.ensemble import load_ensemble
     from inference.predictor import predict
 
-__version__ = "0.1.0"
 __all__ = ["__version__", "load_ensemble", "predict"]
 
 

@@ -6,7 +6,7 @@ from fastapi import FastAPI, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
 from starlette.exceptions import HTTPException
 
-from inference import __version__
+from inference.version import __version__
 from service.dependencies import ServiceDependency
 from service.messages import Health, Live, ModelMetadata, Ready, TensorMetadata
 from service.openapi import UNAUTHORIZED, problems

@@ -1,7 +1,10 @@
-"""Where the command line says things: findings to files, what people read to the terminal."""
+"""What commands have in common: how they speak to people at the terminal, and how they end."""
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+INTERRUPTED = 130
+"""Exit status of a run that Ctrl-C has ended, as shells have it."""
 
 errors = Console(stderr=True)
 """Progress, warnings and faults: standard output stays free for what other programs read."""

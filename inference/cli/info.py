@@ -8,10 +8,10 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from inference import __version__
 from inference.engines.cores import usable_cores
 from inference.ensemble import load_ensemble
 from inference.settings import Settings, read_settings
+from inference.version import __version__
 
 
 def info() -> None:

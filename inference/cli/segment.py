@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from inference.cli.console import progress_bar, tell
+from inference.cli.console import INTERRUPTED, progress_bar, tell
 from inference.cli.ray.installation import need_ray
 from inference.cli.results.findings_file import Format, Row, failure, reason_of
 from inference.cli.results.results_folder import Results
@@ -21,8 +21,6 @@ from inference.errors import ResultsError, SettingsError
 from inference.settings import read_settings
 from inference.volumes.grey_scale import SUV_MAX
 from inference.volumes.options import VolumeOptions, parse_spacing
-
-INTERRUPTED = 130
 
 FindingsFormat = Annotated[Format, typer.Option("--format", help="Of the findings: one CSV, or JSON Lines.")]
 Overlays = Annotated[

@@ -14,7 +14,6 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
-import inference
 from inference.errors import WeightsError
 from inference.weights.fold_file import FoldFile, read_fold
 
@@ -31,7 +30,7 @@ def convert_apart(folds: Sequence[FoldFile]) -> list[tuple[bytes, bytes]]:
     One process takes all: to import PyTorch and the network takes it longer than to convert a fold.
     Raises `WeightsError` where a fold's tensors are not those of the network, or the process was ended.
     """
-    root = Path(inference.__file__).parent.parent
+    root = Path(__file__).parents[2]
     paths = os.pathsep.join(filter(None, (str(root), os.environ.get("PYTHONPATH"))))
     with tempfile.TemporaryDirectory() as folder:
         with subprocess.Popen(

@@ -6,11 +6,11 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from inference import __version__
 from inference.ensemble import Ensemble, Prediction
 from inference.preparation import to_grey
 from inference.report.description import gather
 from inference.settings import Settings
+from inference.version import __version__
 from inference.volumes.grey_scale import SUV_MAX
 from inference.volumes.reading import SUFFIXES
 from inference.volumes.volume_scan import VolumeScan

@@ -12,7 +12,7 @@ from typing import Any
 import ray
 from ray.exceptions import RayError
 
-from inference.cli.console import progress_bar, tell
+from inference.cli.console import INTERRUPTED, progress_bar, tell
 from inference.cli.ray.findings_parquet import FILE, FindingsParquet
 from inference.cli.ray.object_storage import Store
 from inference.cli.ray.stored_scans import StoredScan, find_stored_scans
@@ -20,7 +20,6 @@ from inference.cli.ray.worker import Task, Worker, mask_name, overlay_name
 from inference.cli.results.findings_file import Row
 from inference.cli.results.volume_files import VolumeFiles
 from inference.cli.scans.sources import MADE_BY
-from inference.cli.segment import INTERRUPTED
 from inference.errors import ResultsError, ScanError, SegmentationError, SettingsError
 from inference.settings import Settings, read_settings
 from inference.weights.ensemble_file import read_folds

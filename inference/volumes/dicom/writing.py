@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from inference import __version__
 from inference.errors import ScanError
 from inference.findings import Mask
+from inference.version import __version__
 from inference.volumes.lazy_import import ONE_AT_A_TIME
 from inference.volumes.volume_scan import VolumeScan
 
