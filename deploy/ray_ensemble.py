@@ -18,7 +18,6 @@ from inference.ensemble import Ensemble, Prediction, load_ensemble
 from inference.findings import Classifier
 from inference.preparation import FloatMap
 from inference.settings import read_settings
-from inference.together import predict_together
 from inference.weights.fold_file import FoldFile
 from service.operation.logs import configure_logging
 from utils import Scan
@@ -67,10 +66,18 @@ class _Elsewhere:
         raise RuntimeError(f"{self.name} runs in other processes: ask the deployment")
 
 
+@dataclass(frozen=True)
+class _Waiting:
+    """A scan that waits for its batch, and when its answer is due."""
+
+    scan: Scan
+    deadline: Deadline
+
+
 class EnsembleReplica:
     """Loads the folds that the environment names, and segments scans (H, W) or (H, W, 3) uint8.
 
-    On a card, scans that wait at the same time are computed together, as many as `batch_pixels` allows
+    On a card, scans that wait at the same time are computed in one batch, as many as `batch_pixels` allows
     (`user_config`); on a CPU each by itself, which is faster there.
     """
 
@@ -85,16 +92,16 @@ class EnsembleReplica:
         self.batch_pixels = BATCH_PIXELS
         self._began: dict[int, float] = {}
         self._is_doubted = False
-        self._together = serve.batch(
+        self._batched = serve.batch(
             max_batch_size=self.batch_pixels, batch_wait_timeout_s=BATCH_WAIT_S, batch_size_fn=_pixels
-        )(self._predict_together)
+        )(self._predict_batch)
         logger.info("a replica is ready: {}", self.ensemble.identity())
 
     def reconfigure(self, user_config: dict[str, Any]) -> None:
         """Take over what `user_config` says of batches: `batch_pixels` and `batch_wait_s`."""
         self.batch_pixels = int(user_config.get("batch_pixels", BATCH_PIXELS))
-        self._together.set_max_batch_size(self.batch_pixels)
-        self._together.set_batch_wait_timeout_s(float(user_config.get("batch_wait_s", BATCH_WAIT_S)))
+        self._batched.set_max_batch_size(self.batch_pixels)
+        self._batched.set_batch_wait_timeout_s(float(user_config.get("batch_wait_s", BATCH_WAIT_S)))
 
     def describe(self) -> Description:
         """Return what answers here."""
@@ -104,8 +111,9 @@ class EnsembleReplica:
     async def predict(self, scan: Scan, left_s: float) -> Prediction:
         """Segment a scan whose answer is due in `left_s` seconds."""
         deadline = Deadline(left_s)
-        if self.takes_batches and _pixels([scan]) <= self.batch_pixels:
-            prediction: Prediction = await self._together(scan)
+        waiting = _Waiting(scan, deadline)
+        if self.takes_batches and _pixels([waiting]) <= self.batch_pixels:
+            prediction: Prediction = await self._batched(waiting)
             return prediction
         return await asyncio.to_thread(self._watched, self.ensemble.predict, scan, deadline)
 
@@ -118,8 +126,10 @@ class EnsembleReplica:
             await asyncio.to_thread(self.ensemble.warm_up)
             self._is_doubted = False
 
-    async def _predict_together(self, scans: Sequence[Scan]) -> list[Prediction]:
-        return await asyncio.to_thread(self._watched, predict_together, self.ensemble, scans)
+    async def _predict_batch(self, batch: Sequence[_Waiting]) -> list[Prediction]:
+        scans = [waiting.scan for waiting in batch]
+        first_due = min((waiting.deadline for waiting in batch), key=lambda deadline: deadline.due)
+        return await asyncio.to_thread(self._watched, self.ensemble.predict_batch, scans, first_due)
 
     def _watched(self, predict: Callable[..., Found], *arguments: object) -> Found:
         """Predict, note since when, and doubt the engine where it fails.
@@ -136,8 +146,8 @@ class EnsembleReplica:
             del self._began[threading.get_ident()]
 
 
-def _pixels(scans: Sequence[Scan]) -> int:
-    return sum(scan.shape[0] * scan.shape[1] for scan in scans)
+def _pixels(batch: Sequence[_Waiting]) -> int:
+    return sum(waiting.scan.shape[0] * waiting.scan.shape[1] for waiting in batch)
 
 
 def _keep_to_own_cores() -> None:

@@ -2,8 +2,9 @@
 
 import os
 import time
+from collections import defaultdict
 from collections.abc import Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from inference.deadline import Deadline
 from inference.disagreement import FoldMaps, mask_disagreement, spread_map
 from inference.engines.engine import Engine, open_engine
 from inference.findings import Classifier, Lesion, Mask, decide, find_lesions
-from inference.preparation import FloatMap, to_grey
+from inference.preparation import FloatMap, Preparation, to_grey
 from inference.recognition import Recognition, recognise
 from inference.settings import Settings, read_settings
 from inference.tta import sum_of_views, views_of
@@ -104,51 +105,32 @@ class Ensemble:
         A scan on a black background is turned before; the mask is the same, and `warnings` say so.
         With a deadline, views beyond the first are left out where there is no time for them.
         """
-        started = time.perf_counter()
-        recognition = recognise(scan)
-        probability_map, views, fold_maps, prepare_s = self._infer(
-            recognition, self.tta_ops, deadline or Deadline(), started
-        )
-        timings_s = {"prepare": prepare_s, "infer": time.perf_counter() - started - prepare_s}
-        return self.conclude(scan, recognition, probability_map, views, fold_maps, timings_s)
+        return self.predict_batch([scan], deadline)[0]
 
-    def conclude(
-        self,
-        scan: Scan,
-        recognition: Recognition,
-        probability_map: FloatMap,
-        views: tuple[str, ...],
-        fold_maps: FoldMaps,
-        timings_s: dict[str, float],
-    ) -> Prediction:
-        """Return what a scan's map (H, W) says of it; `timings_s` are those of the stages before."""
-        began = time.perf_counter()
-        mask, probability = decide(
-            probability_map,
-            threshold=self.threshold,
-            classifier=self.classifier,
-            blank_below=self.blank_below,
-        )
-        validate_segmentation(scan, mask)
-        timings_s = timings_s | {"find": time.perf_counter() - began}
-        return Prediction(
-            mask,
-            probability_map,
-            probability,
-            views,
-            {stage: 1000 * seconds for stage, seconds in timings_s.items()},
-            fold_maps,
-            self.threshold,
-            recognition.scan,
-            recognition.warnings,
-        )
+    def predict_batch(self, scans: Sequence[Scan], deadline: Deadline | None = None) -> list[Prediction]:
+        """Segment scans as `predict` does each, in one pass a fold for all that are prepared to one size.
+
+        A card, which a scan alone leaves half idle, is busy with several. The deadline is that of all.
+        """
+        started = time.perf_counter()
+        seen = [self._prepare(scan) for scan in scans]
+        prepared = time.perf_counter()
+        self._infer(seen, self.tta_ops, deadline or Deadline())
+        maps = [each.fold_maps.mean() for each in seen]  # (H, W) each
+        timings_s = {"prepare": prepared - started, "infer": time.perf_counter() - prepared}
+        return [
+            self._conclude(each, probability_map, timings_s)
+            for each, probability_map in zip(seen, maps, strict=True)
+        ]
 
     def probability_map(self, scan: Scan, tta_ops: tuple[str, ...] | None = None) -> FloatMap:
         """Return the tumour probability of every pixel, (H, W) float32: the mean over folds and views.
 
         The views are the ensemble's own unless others are named.
         """
-        return self._infer(recognise(scan), tta_ops or self.tta_ops, Deadline(), time.perf_counter())[0]
+        seen = self._prepare(scan)
+        self._infer([seen], tta_ops or self.tta_ops, Deadline())
+        return seen.fold_maps.mean()
 
     def warm_up(self) -> None:
         """Segment a blank scan, so that the first real one finds everything in place."""
@@ -164,49 +146,103 @@ class Ensemble:
             "blank_below": self.blank_below,
         }
 
-    def _infer(
-        self, recognition: Recognition, tta_ops: tuple[str, ...], deadline: Deadline, started: float
-    ) -> tuple[FloatMap, tuple[str, ...], FoldMaps, float]:
-        """Return the mean map (H, W), the views that it is the mean of, the folds' own maps, and the
-        seconds since `started` that preparation took.
-        """
+    def _prepare(self, scan: Scan) -> "_SeenScan":
+        """Recognise a scan and make each fold's input of it; folds that prepare alike share theirs."""
+        recognition = recognise(scan)
         grey = to_grey(recognition.scan)  # (H, W)
-        size = (grey.shape[0], grey.shape[1])
-        preparations = [fold.metadata.preparation for fold in self.folds]
-        prepared = {preparation: preparation.prepare(grey) for preparation in preparations}
-        prepare_s = time.perf_counter() - started
+        preparations = tuple(fold.metadata.preparation for fold in self.folds)
+        inputs = {preparation: preparation.prepare(grey) for preparation in preparations}  # (h, w) each
+        return _SeenScan(scan, recognition, preparations, tuple(inputs[each] for each in preparations))
+
+    def _infer(self, scans: Sequence["_SeenScan"], tta_ops: tuple[str, ...], deadline: Deadline) -> None:
+        """Show scans to every fold, as they are and then flipped, those of one size in one pass."""
+        by_size: dict[tuple[tuple[int, ...], ...], list[_SeenScan]] = defaultdict(list)
+        for scan in scans:
+            by_size[tuple(of_fold.shape for of_fold in scan.inputs)].append(scan)
         width = self.engine.views_per_pass
-        batches = [tta_ops[start : start + width] for start in range(0, len(tta_ops), width)]
-
-        def submit(ops: tuple[str, ...]) -> list[Future[FloatMap | None]]:
-            must = ops is batches[0]
-            return [
-                self._passes.submit(self._pass, fold, prepared[preparation], ops, deadline, must)
-                for fold, preparation in enumerate(preparations)
-            ]
-
-        submitted = [(ops, submit(ops)) for ops in batches]
-        views: list[str] = []
-        sums = [np.zeros_like(prepared[preparation]) for preparation in preparations]  # (h, w) each
-        for ops, passes in submitted:
-            maps = [done.result() for done in passes]
-            of_folds = [of_fold for of_fold in maps if of_fold is not None]
-            if len(of_folds) == len(self.folds):
-                views += ops
-                sums = [so_far + of_fold for so_far, of_fold in zip(sums, of_folds, strict=True)]
-        fold_maps = FoldMaps(tuple(sums), len(views), tuple(preparations), size)
-        return fold_maps.mean(), tuple(views), fold_maps, prepare_s
+        submitted = []
+        for first in range(0, len(tta_ops), width):
+            ops = tta_ops[first : first + width]
+            for alike in by_size.values():
+                passes = [
+                    self._passes.submit(
+                        self._pass, fold, [scan.inputs[fold] for scan in alike], ops, deadline, first == 0
+                    )
+                    for fold in range(len(self.folds))
+                ]
+                submitted.append((ops, alike, passes))
+        for ops, alike, passes in submitted:
+            of_folds = [done.result() for done in passes]
+            in_time = [maps for maps in of_folds if maps is not None]
+            if len(in_time) == len(self.folds):
+                for scan, of_scan in zip(alike, zip(*in_time, strict=True), strict=True):
+                    scan.add(ops, of_scan)
 
     def _pass(
-        self, fold: int, prepared: FloatMap, ops: tuple[str, ...], deadline: Deadline, must: bool
-    ) -> FloatMap | None:
-        """Return the sum of a fold's maps (h, w) over views, or None where there is no time for them."""
+        self, fold: int, inputs: Sequence[FloatMap], ops: tuple[str, ...], deadline: Deadline, must: bool
+    ) -> list[FloatMap] | None:
+        """Return a fold's maps (h, w), one a scan, summed over views; None where there is no time left."""
         if not must and not deadline.allows_another_pass():
             return None
+        views = np.concatenate([views_of(scan, ops) for scan in inputs])  # (scans * views, h, w)
         started = time.monotonic()
-        maps = self.engine.run(fold, views_of(prepared, ops))  # (B, h, w)
+        maps = self.engine.run(fold, views)  # (scans * views, h, w)
         deadline.took(time.monotonic() - started)
-        return sum_of_views(maps, ops)
+        return [sum_of_views(of_scan, ops) for of_scan in np.split(maps, len(inputs))]
+
+    def _conclude(
+        self, seen: "_SeenScan", probability_map: FloatMap, timings_s: dict[str, float]
+    ) -> Prediction:
+        """Return what a scan's map (H, W) says of it; `timings_s` are those of the stages before."""
+        began = time.perf_counter()
+        mask, probability = decide(
+            probability_map,
+            threshold=self.threshold,
+            classifier=self.classifier,
+            blank_below=self.blank_below,
+        )
+        validate_segmentation(seen.scan, mask)
+        timings_s = timings_s | {"find": time.perf_counter() - began}
+        return Prediction(
+            mask,
+            probability_map,
+            probability,
+            tuple(seen.views),
+            {stage: 1000 * seconds for stage, seconds in timings_s.items()},
+            seen.fold_maps,
+            self.threshold,
+            seen.recognition.scan,
+            seen.recognition.warnings,
+        )
+
+
+class _SeenScan:
+    """A scan on its way through the folds: what each is shown, and what all have made of it so far."""
+
+    def __init__(
+        self,
+        scan: Scan,
+        recognition: Recognition,
+        preparations: tuple[Preparation, ...],
+        inputs: tuple[FloatMap, ...],
+    ) -> None:
+        self.scan = scan
+        self.recognition = recognition
+        self.preparations = preparations
+        self.inputs = inputs  # (h, w) float32 of each fold
+        self.sums = tuple(np.zeros_like(of_fold) for of_fold in inputs)  # (h, w) of each fold
+        self.views: list[str] = []
+
+    def add(self, ops: Sequence[str], maps: Sequence[FloatMap]) -> None:
+        """Take in what every fold made of some views: the sum of their maps, (h, w) each."""
+        self.views += ops
+        self.sums = tuple(so_far + of_fold for so_far, of_fold in zip(self.sums, maps, strict=True))
+
+    @property
+    def fold_maps(self) -> FoldMaps:
+        """Return the folds' own maps, over the views that all of them had time for."""
+        height, width = self.recognition.scan.shape[:2]
+        return FoldMaps(self.sums, len(self.views), self.preparations, (height, width))
 
 
 def load_ensemble(settings: Settings | None = None) -> Ensemble:

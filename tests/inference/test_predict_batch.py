@@ -1,11 +1,11 @@
-"""Scans that are segmented together get what each gets alone."""
+"""Scans that are segmented in one batch get what each gets alone."""
 
 import numpy as np
 import pytest
 
+from inference.deadline import Deadline
 from inference.ensemble import Ensemble
 from inference.preparation import FloatMap, Preparation
-from inference.together import predict_together
 from inference.weights.fold_file import FoldFile, FoldMetadata
 from tests.conftest import ROOT
 from training.phantoms.drawing import make_phantom
@@ -49,7 +49,7 @@ def ensemble(engine: DarkestEngine) -> Ensemble:
 
 def test_each_scan_gets_what_it_gets_alone(ensemble: Ensemble, engine: DarkestEngine) -> None:
     scans = [make_phantom(seed, size=size).grey for seed, size in enumerate(SIZES)]
-    together = predict_together(ensemble, scans)
+    together = ensemble.predict_batch(scans)
     assert engine.passes == [9, 9, 3, 3]  # three scans of one size, then the other, in three views a fold
     for scan, prediction in zip(scans, together, strict=True):
         alone = ensemble.predict(scan)
@@ -61,5 +61,16 @@ def test_each_scan_gets_what_it_gets_alone(ensemble: Ensemble, engine: DarkestEn
         assert prediction.timings_ms.keys() == alone.timings_ms.keys()
 
 
+def test_a_deadline_is_that_of_all(ensemble: Ensemble, engine: DarkestEngine) -> None:
+    engine.views_per_pass = 1
+    scans = [make_phantom(seed, size=size).grey for seed, size in enumerate(SIZES)]
+    hurried = ensemble.predict_batch(scans, Deadline(0))
+    assert engine.passes == [3, 3, 1, 1]  # every scan as it is, by both folds, and no flip
+    assert {prediction.views for prediction in hurried} == {("identity",)}
+    only = Ensemble(ensemble.folds, engine, tta_ops=("identity",), threshold=0.6)
+    for scan, prediction in zip(scans, hurried, strict=True):
+        np.testing.assert_array_equal(prediction.probability_map, only.predict(scan).probability_map)
+
+
 def test_nothing_comes_of_no_scans(ensemble: Ensemble) -> None:
-    assert predict_together(ensemble, []) == []
+    assert ensemble.predict_batch([]) == []
