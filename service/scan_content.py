@@ -14,8 +14,8 @@ from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
 from inference.volumes.options import VolumeOptions
-from inference.volumes.reading import is_volume
-from inference.volumes.volume_scan import VolumeScan, scan_of_file, scan_of_series
+from inference.volumes.reading import is_volume, scan_of_file, scan_of_series
+from inference.volumes.volume_scan import VolumeScan
 from service.limits.body_limit import too_large
 from service.messages import TumorPredictRequestDto
 from service.problems import Refusal

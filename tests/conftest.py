@@ -3,7 +3,6 @@
 import base64
 import io
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -22,6 +21,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # PyTorch's threads wait for each
 
 from benchmarks.service import RunningService
 from inference.settings import Settings
+from tests.ports import free_port
 from tests.scheduling import rank, turn
 from tests.stand_ins.wandb_server import WandbServer, wandb_server
 from training.phantoms.drawing import Phantom, make_phantom
@@ -69,12 +69,6 @@ class Server:
 def plain_settings(**changes: Any) -> Settings:
     """Return settings as they are without a `.env`, but for some changes."""
     return Settings(_env_file=None, **changes)  # type: ignore[call-arg]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def environment(**settings: object) -> dict[str, str]:

@@ -5,7 +5,8 @@ import pytest
 from PIL import Image
 
 from client_test import main
-from tests.conftest import ROOT, Server, free_port, run_script
+from tests.conftest import ROOT, Server, run_script
+from tests.ports import free_port
 
 
 def test_client_saves_mask_and_overlay_and_prints_findings(server: Server, tmp_path: Path) -> None:

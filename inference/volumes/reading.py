@@ -1,24 +1,44 @@
-"""Which file is read how: the one way in for every kind of volume."""
+"""Which file is read how: the one way in for every kind of volume, as far as the scan that it becomes."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
-from inference.volumes.archive import files_of_folder, files_of_zip
+from inference.volumes.archive import files_in_memory, files_of_folder, files_of_zip
 from inference.volumes.dicom.series import read_series
 from inference.volumes.errors import VolumeError
 from inference.volumes.formats.nifti import read_nifti
 from inference.volumes.formats.numpy_array import read_array
 from inference.volumes.options import VolumeOptions
 from inference.volumes.volume import SlicedVolume
+from inference.volumes.volume_scan import VolumeScan, scan_of_volume
 
 LOOKED_AT = 32
 """How many of a folder's files tell whether it is a series: a few of them may be anything else."""
 
 SUFFIXES = (".nii", ".nii.gz", ".npy", ".zip")
+
+
+def scan_of_path(path: Path, options: VolumeOptions | None = None) -> VolumeScan:
+    """Read a volume's file, or a folder of DICOM files, and project it; raises `VolumeError`."""
+    chosen = options or VolumeOptions()
+    with open_volume(path, chosen) as volume:
+        return scan_of_volume(volume, chosen)
+
+
+def scan_of_file(file: BinaryIO, name: str, options: VolumeOptions | None = None) -> VolumeScan:
+    """Read a volume out of an open file whose kind its name says, and project it; raises `VolumeError`."""
+    chosen = options or VolumeOptions()
+    with read_volume(file, name, chosen) as volume:
+        return scan_of_volume(volume, chosen)
+
+
+def scan_of_series(files: Sequence[tuple[BinaryIO, int]], options: VolumeOptions | None = None) -> VolumeScan:
+    """Read a DICOM series out of open files, given with their sizes, and project it; raises `VolumeError`."""
+    return scan_of_volume(read_series(files_in_memory(files)), options or VolumeOptions())
 
 
 def is_volume(name: str) -> bool:

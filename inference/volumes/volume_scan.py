@@ -1,22 +1,17 @@
 """A projection as an ordinary scan, and the scan's mask back on the projection."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from inference.preparation import FloatMap, GreyScan
-from inference.volumes.archive import files_in_memory
-from inference.volumes.dicom.series import read_series
 from inference.volumes.errors import VolumeError
 from inference.volumes.grey_scale import PIXEL_MM
 from inference.volumes.options import VolumeOptions
 from inference.volumes.projection import Projection, project
-from inference.volumes.reading import open_volume, read_volume
 from inference.volumes.volume import Affine, SlicedVolume
 from utils import MAX_SIDE_PX, MIN_SIDE_PX
 
@@ -57,25 +52,6 @@ class VolumeScan:
     def projected(self) -> Projected:
         """Return what masks of the scan are measured and placed by."""
         return Projected(self.projection.suv, self.pixel_mm, self.affine)
-
-
-def scan_of_path(path: Path, options: VolumeOptions | None = None) -> VolumeScan:
-    """Read a volume's file, or a folder of DICOM files, and project it; raises `VolumeError`."""
-    chosen = options or VolumeOptions()
-    with open_volume(path, chosen) as volume:
-        return scan_of_volume(volume, chosen)
-
-
-def scan_of_file(file: BinaryIO, name: str, options: VolumeOptions | None = None) -> VolumeScan:
-    """Read a volume out of an open file whose kind its name says, and project it; raises `VolumeError`."""
-    chosen = options or VolumeOptions()
-    with read_volume(file, name, chosen) as volume:
-        return scan_of_volume(volume, chosen)
-
-
-def scan_of_series(files: Sequence[tuple[BinaryIO, int]], options: VolumeOptions | None = None) -> VolumeScan:
-    """Read a DICOM series out of open files, given with their sizes, and project it; raises `VolumeError`."""
-    return scan_of_volume(read_series(files_in_memory(files)), options or VolumeOptions())
 
 
 def scan_of_volume(volume: SlicedVolume, options: VolumeOptions) -> VolumeScan:

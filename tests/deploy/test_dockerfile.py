@@ -10,8 +10,9 @@ import tomllib
 import pytest
 
 from deploy.rehearsal.base_image import BASE
-from tests.conftest import ROOT, Server, environment, free_port
+from tests.conftest import ROOT, Server, environment
 from tests.deploy.dockerfile import DOCKERFILE, copied, stage
+from tests.ports import free_port
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 

@@ -14,8 +14,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.conftest import ROOT, START_DEADLINE_S, as_base64, environment, free_port, run_script
+from tests.conftest import ROOT, START_DEADLINE_S, as_base64, environment, run_script
 from tests.deploy.dockerfile import copied, stage
+from tests.ports import free_port
 from utils import decode_image, decode_request, validate_segmentation
 
 PHANTOM = ROOT / "samples" / "phantom_1.png"

@@ -12,7 +12,8 @@ import httpx
 import pytest
 import yaml
 
-from tests.conftest import ROOT, Server, as_base64, file_bytes, free_port, start_server, stop_server
+from tests.conftest import ROOT, Server, as_base64, file_bytes, start_server, stop_server
+from tests.ports import free_port
 from tests.ray.conftest import DEADLINE_S, TwoNodes, processes
 from training.phantoms.drawing import Phantom, make_phantom
 

@@ -14,7 +14,8 @@ from safetensors.torch import load_file, save_file
 
 from inference.weights.ensemble_file import EnsembleFile
 from inference.weights.fold_file import METADATA_KEY
-from tests.conftest import ROOT, environment, free_port, run_script, start_server
+from tests.conftest import ROOT, environment, run_script, start_server
+from tests.ports import free_port
 
 
 @pytest.fixture

@@ -15,7 +15,8 @@ import httpx
 import numpy as np
 import pytest
 
-from tests.conftest import Server, as_base64, file_bytes, free_port, run_script
+from tests.conftest import Server, as_base64, file_bytes, run_script
+from tests.ports import free_port
 from tests.running.test_ending import waiting
 from training.phantoms.drawing import Phantom
 from utils import decode_request

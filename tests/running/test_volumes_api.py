@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pydicom import Dataset
 
-from inference.volumes.volume_scan import scan_of_path
+from inference.volumes.reading import scan_of_path
 from tests.conftest import Server, file_bytes
 from tests.inference.volumes.conftest import zip_folder
 from training.phantoms.volume_files import write_array, write_nifti, write_series

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
 from inference.volumes.options import VolumeOptions
-from inference.volumes.reading import SUFFIXES
-from inference.volumes.volume_scan import VolumeScan, scan_of_path
+from inference.volumes.reading import SUFFIXES, scan_of_path
+from inference.volumes.volume_scan import VolumeScan
 from utils import Scan, decode_image
 
 Reader = Callable[[Path], Scan]

@@ -9,7 +9,8 @@ from pydantic import SecretStr
 from inference.cli.app import app, main
 from inference.cli.info import describe
 from inference.ensemble import Ensemble, Prediction
-from tests.conftest import ROOT, free_port, plain_settings, run_script
+from tests.conftest import ROOT, plain_settings, run_script
+from tests.ports import free_port
 from utils import Scan
 
 

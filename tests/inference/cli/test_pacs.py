@@ -18,7 +18,8 @@ from pydicom.uid import generate_uid
 
 from inference.cli.app import main
 from inference.ensemble import Ensemble, load_ensemble
-from tests.conftest import ROOT, free_port, plain_settings
+from tests.conftest import ROOT, plain_settings
+from tests.ports import free_port
 from tests.stand_ins.cutting_proxy import CuttingProxy, cutting_proxy
 from tests.stand_ins.orthanc import INSTALLED, KEEPER, READER, Orthanc, running_orthanc
 from training.phantoms.volume_files import Change, write_series

@@ -13,7 +13,7 @@ from pydicom import Dataset
 from inference.volumes import archive
 from inference.volumes.archive import files_of_zip
 from inference.volumes.errors import VolumeError
-from inference.volumes.volume_scan import scan_of_path
+from inference.volumes.reading import scan_of_path
 from tests.inference.volumes.conftest import zip_folder
 from training.phantoms.volume_files import Change, write_array, write_nifti, write_series
 from training.phantoms.volumes import PhantomVolume

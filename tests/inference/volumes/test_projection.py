@@ -9,8 +9,9 @@ from inference.volumes.errors import VolumeError
 from inference.volumes.options import VolumeOptions, parse_spacing
 from inference.volumes.orientation import affine_of_letters, body_axes
 from inference.volumes.projection import project
+from inference.volumes.reading import scan_of_path
 from inference.volumes.volume import SlicedVolume
-from inference.volumes.volume_scan import draw_suv, scan_of_path
+from inference.volumes.volume_scan import draw_suv
 from training.phantoms.volume_files import write_nifti
 from training.phantoms.volumes import PhantomVolume
 

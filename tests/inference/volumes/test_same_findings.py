@@ -9,7 +9,8 @@ from inference.ensemble import Ensemble, load_ensemble
 from inference.findings import find_lesions
 from inference.volumes.measurement import measure
 from inference.volumes.options import VolumeOptions
-from inference.volumes.volume_scan import Projected, VolumeScan, resample, scan_of_path
+from inference.volumes.reading import scan_of_path
+from inference.volumes.volume_scan import Projected, VolumeScan, resample
 from tests.conftest import ROOT, plain_settings
 from tests.inference.volumes.conftest import FILES
 from training.phantoms.volumes import PhantomVolume, Sphere, make_volume

@@ -14,7 +14,8 @@ from inference.findings import Mask
 from inference.volumes.dicom.writing import make_dicom
 from inference.volumes.formats.nifti_writing import mask_file
 from inference.volumes.options import VolumeOptions
-from inference.volumes.volume_scan import VolumeScan, resample, scan_of_path
+from inference.volumes.reading import scan_of_path
+from inference.volumes.volume_scan import VolumeScan, resample
 from training.phantoms.volume_files import write_nifti, write_series
 from training.phantoms.volumes import PhantomVolume
 

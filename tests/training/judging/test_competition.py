@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.conftest import free_port
+from tests.ports import free_port
 from training.judging.competition import Answer, ServiceError, latency, play, predict_url, recorded
 from training.phantoms.drawing import write_phantoms
 from training.scans.dataset import Case, find_cases
