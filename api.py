@@ -35,7 +35,7 @@ from service.openapi import BAD_SCAN, SCAN_BODY, UNAUTHORIZED
 from service.operation.listener import bind
 from service.operation.logs import configure_logging
 from service.operation.readiness import State
-from service.operation.signals import Interruption
+from service.operation.signals import StartSignals
 from service.probes import add_probes
 from service.problems import install_problem_handlers
 from service.provider import Provider
@@ -169,7 +169,7 @@ def _note(segmented: Segmented[Any], request: Request, response: Response) -> No
 
 def main() -> int:
     """Start the service from the environment; a broken set-up ends here, in one sentence."""
-    interrupted = Interruption()
+    interrupted = StartSignals()
     try:
         settings = read_settings()
         configure_logging(settings)

@@ -45,7 +45,7 @@ class Description:
         """Return the ensemble as the service describes and counts it; it computes nothing."""
         return Ensemble(
             self.folds,
-            _Elsewhere(self.engine, scans_at_once),
+            _RemoteEngine(self.engine, scans_at_once),
             tta_ops=self.tta_ops,
             threshold=self.threshold,
             classifier=self.classifier,
@@ -54,7 +54,7 @@ class Description:
 
 
 @dataclass
-class _Elsewhere:
+class _RemoteEngine:
     """An engine of other processes, by name."""
 
     name: str

@@ -22,7 +22,7 @@ PAUSE_S = 0.2
 """Before a scan is sent to another replica than the one that was lost."""
 
 
-class OnRay:
+class RayProvider:
     """Asks the replicas of a deployment through its handle.
 
     A scan whose replica was lost is sent to another: it costs time, and nothing else. Where the client

@@ -14,7 +14,7 @@ from ray import serve
 from api import create_app
 from deploy.ray_ensemble import EnsembleReplica
 from deploy.ray_metrics import Export
-from deploy.ray_provider import RETRY_S, OnRay
+from deploy.ray_provider import RETRY_S, RayProvider
 from inference.settings import read_settings
 from service.operation.logs import configure_logging
 from service.operation.readiness import State
@@ -37,7 +37,7 @@ class Ingress:
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         """Return the app that Ray Serve sends requests to."""
-        app = create_app(self.settings, provider=OnRay(self.ensemble, self.settings))
+        app = create_app(self.settings, provider=RayProvider(self.ensemble, self.settings))
         self.service: Service = app.state.service
         self.service.on_failure = self._fail
         Export(self.service.metrics.registry, serve.get_replica_context().replica_tag).start()

@@ -11,7 +11,7 @@ FAST = 1
 """zlib's level: higher ones take longer than the inference, for a third of the size less."""
 
 
-def write_whole(path: Path, content: bytes) -> None:
+def write_atomically(path: Path, content: bytes) -> None:
     """Write a file under another name, and give it its own once it is whole."""
     partial = path.with_name(f".{path.name}.partial")
     try:
@@ -24,7 +24,7 @@ def write_whole(path: Path, content: bytes) -> None:
 
 def write_png(path: Path, image: npt.NDArray[np.uint8]) -> None:
     """Write a grey (H, W) or RGB (H, W, 3) uint8 image as PNG."""
-    write_whole(path, png_of(image))
+    write_atomically(path, png_of(image))
 
 
 def png_of(image: npt.NDArray[np.uint8]) -> bytes:

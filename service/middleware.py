@@ -7,9 +7,9 @@ from inference.settings import Settings
 from service.headers import DOCS_POLICY, PAGE_POLICY, SecurityHeaders
 from service.limits.access import Access
 from service.limits.body_limit import BodyLimit
-from service.limits.body_timeout import BodyTime
+from service.limits.body_timeout import BodyTimeout
 from service.operation.metrics import Metrics
-from service.operation.request_log import REQUEST_ID, Observed
+from service.operation.request_log import REQUEST_ID, RequestLog
 
 VIEWS_HEADER = "X-Views-Used"
 DOCS = "/docs"
@@ -20,7 +20,7 @@ def install_middleware(app: FastAPI, settings: Settings, metrics: Metrics) -> No
     app.add_middleware(
         BodyLimit, max_bytes=max_body_bytes(settings), max_volume_bytes=max_volume_bytes(settings)
     )
-    app.add_middleware(BodyTime, seconds=settings.body_timeout_s)
+    app.add_middleware(BodyTimeout, seconds=settings.body_timeout_s)
     if settings.api_key:
         app.add_middleware(Access, keys=[key.get_secret_value() for key in settings.api_key])
     if settings.cors_origins:
@@ -33,7 +33,7 @@ def install_middleware(app: FastAPI, settings: Settings, metrics: Metrics) -> No
         )
     app.add_middleware(SecurityHeaders, policies={DOCS: DOCS_POLICY, "/ui": PAGE_POLICY})
     paths = {path for route in app.routes if isinstance(path := getattr(route, "path", None), str)}
-    app.add_middleware(Observed, metrics=metrics, routes=frozenset(paths))
+    app.add_middleware(RequestLog, metrics=metrics, routes=frozenset(paths))
 
 
 def max_body_bytes(settings: Settings) -> int:

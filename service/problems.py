@@ -89,7 +89,7 @@ def refuse(refusal: Refusal) -> ProblemResponse:
 
 
 def install_problem_handlers(app: FastAPI) -> None:
-    """Answer every kind of error with a problem; what nobody expected, `Observed` answers."""
+    """Answer every kind of error with a problem; what nobody expected, `RequestLog` answers."""
     app.add_exception_handler(ScanError, _on_scan_error)
     app.add_exception_handler(RequestValidationError, _on_invalid_request)
     app.add_exception_handler(HTTPException, _on_http_error)

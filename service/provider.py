@@ -29,7 +29,7 @@ class Provider(Protocol):
         ...
 
 
-class InProcess:
+class InProcessProvider:
     """The ensemble of this process, whose threads it runs in."""
 
     async def load(self, settings: Settings) -> Ensemble:

@@ -22,7 +22,7 @@ from service.limits.admission import Admission
 from service.operation.metrics import Metrics
 from service.operation.readiness import State
 from service.problems import Refusal
-from service.provider import InProcess, Provider
+from service.provider import InProcessProvider, Provider
 from service.scan_content import Content
 from utils import Scan, encode_request
 
@@ -71,7 +71,7 @@ class Service:
     ) -> None:
         self.settings = settings
         self.ensemble = ensemble
-        self.provider = provider or InProcess()
+        self.provider = provider or InProcessProvider()
         self.state = State.STARTING
         self.started = time.monotonic()
         self.admission = Admission(max_queue=settings.max_queue, deadline_s=settings.deadline_s)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from inference.cli.ray.installation import need_ray
+from inference.cli.ray.installation import require_ray
 from inference.errors import SettingsError
 from tests.conftest import ROOT
 
@@ -31,7 +31,7 @@ def test_no_command_imports_ray_before_it_is_asked_to() -> None:
 def test_without_ray_a_sentence_says_how_to_have_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("inference.cli.ray.installation.find_spec", lambda _: None)
     with pytest.raises(SettingsError, match="uv run --group ray python -m inference segment"):
-        need_ray("inference segment")
+        require_ray("inference segment")
 
 
 def test_only_what_needs_it_names_ray() -> None:

@@ -25,7 +25,7 @@ from training.publishing.quantization import quantize_folds
 from training.publishing.wandb_publishing import publish
 from training.scans.dataset import DEFAULT_DATA_DIR, DataError, find_cases, read_case, read_cases
 from training.scans.folds import SPLIT_FILE, read_split, split_scans, write_split
-from training.scans.greys import BODY_LENGTH_MM, LIVER_SUV_MEAN, measure_look
+from training.scans.greys import BODY_LENGTH_MM, LIVER_SUV_MEAN, measure_greys
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.add_typer(judging.app)
@@ -50,10 +50,10 @@ def samples(folder: Path = Path("samples")) -> None:
 
 
 @app.command()
-def look(data: Data = DEFAULT_DATA_DIR) -> None:
+def greys(data: Data = DEFAULT_DATA_DIR) -> None:
     """Measure on the controls how large a pixel is, and which SUV is black."""
     controls = [case for case in find_cases(data) if not case.is_patient]
-    measured = measure_look(read_case(case).grey for case in controls)
+    measured = measure_greys(read_case(case).grey for case in controls)
     if not len(measured.body_px) or not len(measured.liver_grey):
         raise DataError(f"{data} has no control that shows a whole body and a liver")
     console.print(

@@ -16,7 +16,7 @@ from inference.ensemble import load_ensemble
 from inference.errors import PacsError
 from inference.settings import read_settings
 from inference.volumes.grey_scale import SUV_MAX
-from inference.volumes.lazy_import import ONE_AT_A_TIME
+from inference.volumes.lazy_import import IMPORT_LOCK
 from inference.volumes.options import VolumeOptions
 from inference.volumes.pacs.access import Access, read_access
 
@@ -159,7 +159,7 @@ def _fetch(client: "DICOMwebClient", study_uid: str, series_uid: str | None) -> 
 
 
 def _store(client: "DICOMwebClient", paths: list[Path]) -> None:
-    with ONE_AT_A_TIME:
+    with IMPORT_LOCK:
         from pydicom import dcmread
 
     from inference.volumes.pacs.storing import store_images

@@ -10,11 +10,11 @@ from typing import Annotated
 import typer
 
 from inference.cli.console import INTERRUPTED, progress_bar, tell
-from inference.cli.ray.installation import need_ray
+from inference.cli.ray.installation import require_ray
 from inference.cli.results.findings_file import Format, Row, failure, reason_of
 from inference.cli.results.results_folder import Results
 from inference.cli.results.volume_files import VolumeFiles
-from inference.cli.scans.parallel_map import BESIDE, side_by_side
+from inference.cli.scans.parallel_map import EXTRA_SCANS, parallel_map
 from inference.cli.scans.sources import Source, find_sources
 from inference.ensemble import Ensemble, load_ensemble
 from inference.errors import ResultsError, SettingsError
@@ -101,13 +101,13 @@ def segment(
     if ray is not None:
         if findings_format != "csv":
             raise SettingsError("--format is for one machine: on a Ray cluster the findings are Parquet")
-        need_ray("inference segment")
-        from inference.cli.ray.segment import Share, segment_on_ray
+        require_ray("inference segment")
+        from inference.cli.ray.segment import Resources, segment_on_ray
 
-        share = Share(ray_cpus, ray_gpus)
+        resources = Resources(ray_cpus, ray_gpus)
         raise typer.Exit(
             segment_on_ray(
-                paths, out, ray, share, volume_files=volume_files, overlays=overlays, resume=resume
+                paths, out, ray, resources, volume_files=volume_files, overlays=overlays, resume=resume
             )
         )
     sources = find_sources(paths, _standard_input)
@@ -153,7 +153,7 @@ def segment_sources(
         scan = source.read() if volume is None else volume.grey
         return results.keep(source, ensemble.predict(scan), digest, volume)
 
-    return side_by_side(work, sources, at_once=ensemble.engine.parallel_passes + BESIDE)
+    return parallel_map(work, sources, at_once=ensemble.engine.parallel_passes + EXTRA_SCANS)
 
 
 def _rows(ensemble: Ensemble, sources: list[Source], results: Results) -> Generator[Row]:

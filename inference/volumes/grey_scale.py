@@ -1,6 +1,6 @@
 """What the data set's scans look like, in units: how large a pixel is, and which SUV is black.
 
-Neither is written anywhere in the data set. `python -m training look` measures what follows from
+Neither is written anywhere in the data set. `python -m training greys` measures what follows from
 its controls, and `docs/volumes.md` says how sure that is.
 """
 

@@ -2,7 +2,7 @@
 
 import threading
 
-ONE_AT_A_TIME = threading.RLock()
+IMPORT_LOCK = threading.RLock()
 """Held while a part of NiBabel, pydicom or highdicom is imported inside a function.
 
 The parts of each of these packages import one another. Two threads that come in by different parts can

@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 
 from inference.volumes.errors import VolumeError
-from inference.volumes.lazy_import import ONE_AT_A_TIME
+from inference.volumes.lazy_import import IMPORT_LOCK
 from inference.volumes.volume import Affine
 
 RIGHT, ANTERIOR, SUPERIOR = 0, 1, 2
@@ -20,7 +20,7 @@ def body_axes(affine: Affine) -> npt.NDArray[np.int_]:
     An oblique axis counts as the body axis that it is nearest to; each body axis is taken once.
     Raises `VolumeError` where the affine leaves an axis without a direction.
     """
-    with ONE_AT_A_TIME:
+    with IMPORT_LOCK:
         from nibabel.orientations import io_orientation
 
     ornt = io_orientation(affine) if np.isfinite(affine).all() else np.full((3, 2), np.nan)
@@ -34,7 +34,7 @@ def affine_of_letters(letters: str, spacing_mm: tuple[float, float, float], shap
 
     The centre of the volume is the origin. Raises `VolumeError` where the letters do not say it.
     """
-    with ONE_AT_A_TIME:
+    with IMPORT_LOCK:
         from nibabel.orientations import axcodes2ornt
 
     letters = letters.upper()

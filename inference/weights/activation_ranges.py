@@ -8,7 +8,7 @@ from pathlib import Path
 from loguru import logger
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from inference.atomic_write import write_whole
+from inference.atomic_write import write_atomically
 from inference.weights.fold_file import FoldFile
 
 RANGES_SUFFIX = ".ranges.json"
@@ -49,4 +49,4 @@ def read_ranges(fold: FoldFile) -> ActivationRanges | None:
 
 def write_ranges(ranges: ActivationRanges, weights: Path) -> None:
     """Write activation ranges beside the fold's file that they belong to."""
-    write_whole(ranges_path(weights), f"{ranges.model_dump_json()}\n".encode())
+    write_atomically(ranges_path(weights), f"{ranges.model_dump_json()}\n".encode())

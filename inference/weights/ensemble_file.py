@@ -8,7 +8,7 @@ from typing import Annotated
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from inference.atomic_write import write_whole
+from inference.atomic_write import write_atomically
 from inference.errors import WeightsError
 from inference.findings import Classifier
 from inference.settings import Settings
@@ -88,7 +88,7 @@ def read_uncalibrated_file(models_dir: Path) -> EnsembleFile:
 
 def write_ensemble_file(listed: EnsembleFile, models_dir: Path) -> None:
     """Write `ensemble.json`."""
-    write_whole(models_dir / ENSEMBLE_FILE, f"{listed.model_dump_json(indent=1)}\n".encode())
+    write_atomically(models_dir / ENSEMBLE_FILE, f"{listed.model_dump_json(indent=1)}\n".encode())
 
 
 def _parse(path: Path, left_out: Sequence[str]) -> EnsembleFile:

@@ -7,7 +7,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from service.problems import Refusal
 
 
-class BodyTime:
+class BodyTimeout:
     """ASGI middleware: a body that is not here as a whole within `seconds` gets a 408 problem."""
 
     def __init__(self, app: ASGIApp, *, seconds: float) -> None:

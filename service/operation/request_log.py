@@ -19,7 +19,7 @@ METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 OTHER = "other"
 
 
-class Observed:
+class RequestLog:
     """ASGI middleware, the outermost: one line a request, its metrics, and an answer in any case.
 
     It leaves the time of arrival in the request's state, from which deadlines count. Of an address

@@ -5,7 +5,7 @@ import signal
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-class Interruption:
+class StartSignals:
     """Remembers the signal: a library that is interrupted while it is imported may swallow the exception."""
 
     def __init__(self) -> None:

@@ -21,12 +21,12 @@ from service.page.layers import (
     draw_probabilities,
     probability_scale,
 )
-from service.page.result_token import Kept, Uncut, keep
+from service.page.result_token import ResultToken, SegmentedScan, make_token
 from service.page.rethreshold import FORM_BYTES
 from service.page.samples import present
 from service.page.scale import STEP, slider_range
-from service.page.signature import Seal
-from service.page.threshold import Cut, cut
+from service.page.signature import Signer
+from service.page.threshold import ThresholdedScan, apply_threshold
 from service.page.volume_downloads import capture_of, dicom_download
 from utils import encode_request
 
@@ -38,9 +38,9 @@ NEARLY_NONE = 0.01
 class Pages:
     """Draws the page, a scan's result, and the part of a result that follows the threshold."""
 
-    def __init__(self, settings: Settings, seal: Seal) -> None:
+    def __init__(self, settings: Settings, signer: Signer) -> None:
         self.settings = settings
-        self.seal = seal
+        self.signer = signer
         self._templates = Environment(
             loader=FileSystemLoader(TEMPLATES),
             autoescape=True,
@@ -71,19 +71,21 @@ class Pages:
         """Return what is shown of a scan that has just been segmented, and was made of a volume or not."""
         capture = capture_of(volume)
         evidence = gather(prediction, volume)
-        uncut = Uncut(to_grey(prediction.scan), evidence, None if capture is None else capture.head)
-        kept = keep(uncut, ensemble.threshold)
+        segmented = SegmentedScan(
+            to_grey(prediction.scan), evidence, None if capture is None else capture.head
+        )
+        token = make_token(segmented, ensemble.threshold)
         probability_map = prediction.probability_map
         height, width = probability_map.shape
         lowest, highest = slider_range(ensemble.threshold)
         alone = len(ensemble.folds) == 1
         return self._draw(
             "result.html",
-            **_following(cut(uncut, ensemble, ensemble.threshold)),
-            scan=kept.scan,
+            **_following(apply_threshold(segmented, ensemble, ensemble.threshold)),
+            scan=token.scan,
             volume=volume,
             capture=None if capture is None else dicom_download("Projection", "mip.dcm", capture.whole),
-            **self._sealed(kept),
+            **self._signed(token),
             height=height,
             width=width,
             heat=encode_request(draw_probabilities(probability_map)),
@@ -95,15 +97,19 @@ class Pages:
             step=STEP,
         )
 
-    def findings(self, cut_again: Cut) -> str:
+    def findings(self, cut_again: ThresholdedScan) -> str:
         """Return the part of a result that follows the threshold."""
         return self._draw("findings.html", **_following(cut_again))
 
-    def _sealed(self, kept: Kept) -> dict[str, str]:
+    def _signed(self, token: ResultToken) -> dict[str, str]:
         """Return what the slider sends; of a scan so large that it would be refused, nothing."""
-        text = kept.model_dump_json()
+        text = token.model_dump_json()
         size = len(text.encode()) + FORM_BYTES
-        return {"kept": text, "seal": self.seal.mark(text)} if size <= max_body_bytes(self.settings) else {}
+        return (
+            {"token": text, "signature": self.signer.sign(text)}
+            if size <= max_body_bytes(self.settings)
+            else {}
+        )
 
     def _draw(self, template: str, **values: Any) -> str:
         return self._templates.get_template(template).render(values)
@@ -123,7 +129,7 @@ def quantity(value: float | None, digits: int = 0) -> str:
     return "—" if value is None else f"{value:,.{digits}f}"
 
 
-def _following(drawn: Cut) -> dict[str, Any]:
+def _following(drawn: ThresholdedScan) -> dict[str, Any]:
     # of a picture, there is nothing to say in units
     left_out = {"measures"} if drawn.findings.measures is None else None
     file = drawn.findings.model_dump_json(indent=2, exclude=left_out).encode()

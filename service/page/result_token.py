@@ -37,7 +37,7 @@ Line = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
-class Uncut:
+class SegmentedScan:
     """A segmented scan (H, W), to be cut at any threshold.
 
     `capture` is the head of its DICOM file, where it was made of a series.
@@ -48,7 +48,7 @@ class Uncut:
     capture: bytes | None = None
 
 
-class KeptVolume(BaseModel):
+class VolumeToken(BaseModel):
     """As text, what masks of a volume's scan are measured and placed by."""
 
     size: tuple[Side, Side]
@@ -62,7 +62,7 @@ class KeptVolume(BaseModel):
         return Projected(_unpack_map(self.suv, self.size), self.pixel_mm, np.array(self.affine))
 
 
-class Kept(BaseModel):
+class ResultToken(BaseModel):
     """A segmented scan as text, and what was said of it that no threshold changes."""
 
     scan: str
@@ -70,9 +70,9 @@ class Kept(BaseModel):
     views: list[str]
     disagreement: float | None
     warnings: list[str]
-    volume: KeptVolume | None = None
+    volume: VolumeToken | None = None
 
-    def open(self) -> Uncut:
+    def open(self) -> SegmentedScan:
         """Return what was kept; raises `ScanError` where scan and map are not of one size."""
         scan = to_grey(decode_request(self.scan))
         probability_map = _unpack_map(self.probabilities, (scan.shape[0], scan.shape[1]))
@@ -86,33 +86,33 @@ class Kept(BaseModel):
             None if self.volume is None else self.volume.open(),
         )
         packed = None if self.volume is None else self.volume.capture
-        return Uncut(scan, evidence, None if packed is None else _unpack(packed))
+        return SegmentedScan(scan, evidence, None if packed is None else _unpack(packed))
 
 
-def keep(uncut: Uncut, threshold: float) -> Kept:
+def make_token(segmented: SegmentedScan, threshold: float) -> ResultToken:
     """Return what a page needs to cut a scan again at `LOWEST_THRESHOLD`, at `threshold`, or above."""
-    evidence = uncut.evidence
+    evidence = segmented.evidence
     probability_map = evidence.probability_map
     can_be_tumour = probability_map >= min(threshold, LOWEST_THRESHOLD)
     # the highest is kept in any case: without a classifier it is the probability of tumour
     counts = can_be_tumour | (probability_map == probability_map.max())
-    return Kept(
-        scan=encode_request(uncut.scan),
+    return ResultToken(
+        scan=encode_request(segmented.scan),
         probabilities=_pack_map(probability_map, counts),
         views=list(evidence.views),
         disagreement=evidence.disagreement,
         warnings=list(evidence.warnings),
-        volume=_keep_volume(evidence.projected, can_be_tumour, uncut.capture),
+        volume=_volume_token(evidence.projected, can_be_tumour, segmented.capture),
     )
 
 
-def _keep_volume(
+def _volume_token(
     projected: Projected | None, can_be_tumour: npt.NDArray[np.bool_], capture: bytes | None
-) -> KeptVolume | None:
+) -> VolumeToken | None:
     if projected is None:
         return None
     size = (projected.suv.shape[0], projected.suv.shape[1])
-    return KeptVolume(
+    return VolumeToken(
         size=size,
         suv=_pack_map(projected.suv, measured_pixels(can_be_tumour, size)),
         pixel_mm=projected.pixel_mm,

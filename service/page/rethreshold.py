@@ -6,8 +6,8 @@ from fastapi import Request
 from pydantic import BaseModel, Field, ValidationError
 
 from inference.errors import ScanError
-from service.page.result_token import UNREADABLE, Kept
-from service.page.signature import Seal
+from service.page.result_token import UNREADABLE, ResultToken
+from service.page.signature import Signer
 from service.problems import Refusal
 from service.scan_content import FORM, media_type
 
@@ -19,29 +19,29 @@ SAME = 1e-5
 """A browser may write the model's threshold with fewer digits than it has."""
 
 
-class Recut(BaseModel):
-    """The form of the slider; `kept` is JSON, and `seal` its mark."""
+class Rethreshold(BaseModel):
+    """The form of the slider; `token` is JSON, and `signature` its own."""
 
-    kept: str
-    seal: str
+    token: str
+    signature: str
     threshold: Annotated[float, Field(gt=0, lt=1)]
     unblank: bool = False
 
-    def open(self, seal: Seal) -> Kept:
+    def open(self, signer: Signer) -> ResultToken:
         """Return what the page took along; raises `ScanError` where it is none of this process's.
 
         Forged maps never get further: one of single pixels would be millions of lesions.
         """
-        if not seal.holds(self.kept, self.seal):
+        if not signer.verifies(self.token, self.signature):
             raise ScanError(UNREADABLE)
-        return Kept.model_validate_json(self.kept)
+        return ResultToken.model_validate_json(self.token)
 
     def threshold_near(self, own: float) -> float:
         """Return the chosen threshold, or the model's own where that is what was meant."""
         return own if abs(self.threshold - own) < SAME else self.threshold
 
 
-async def read_recut(request: Request, max_bytes: int) -> Recut:
+async def read_rethreshold(request: Request, max_bytes: int) -> Rethreshold:
     """Read the form; raises `Refusal` where it is another.
 
     A form in an address's notation would be undone on the event loop, at seconds a body.
@@ -51,6 +51,6 @@ async def read_recut(request: Request, max_bytes: int) -> Recut:
     # no part of it is a file, which would be spooled to the disk
     async with request.form(max_files=0, max_fields=FIELDS, max_part_size=max_bytes) as form:
         try:
-            return Recut.model_validate(dict(form))
+            return Rethreshold.model_validate(dict(form))
         except ValidationError:
             raise Refusal(422, UNREADABLE, "unusable_scan") from None

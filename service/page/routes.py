@@ -1,7 +1,7 @@
 """The routes of the page at `/ui`.
 
 A scan goes through `Service.segment` like any other. What is found goes into the answer, all of it:
-to cut a map at another threshold, the page sends the map back, under the seal that it came with.
+to cut a map at another threshold, the page sends the map back, with the signature that it came with.
 """
 
 from collections.abc import Callable
@@ -20,10 +20,10 @@ from service.dependencies import VolumeDependency
 from service.middleware import max_body_bytes
 from service.page.assets import find_assets
 from service.page.render import Pages
-from service.page.rethreshold import Recut, read_recut
+from service.page.rethreshold import Rethreshold, read_rethreshold
 from service.page.samples import path_of, present
-from service.page.signature import Seal
-from service.page.threshold import cut
+from service.page.signature import Signer
+from service.page.threshold import apply_threshold
 from service.problems import Refusal
 from service.scan_content import Content, ScanContent
 from service.segmentation import Service
@@ -47,7 +47,7 @@ def add_page(app: FastAPI, service: Service) -> None:
         ("GET", "/ui/samples/{name}", page.sample),
         ("POST", "/ui/samples/{name}", page.segment_sample),
         ("POST", "/ui/segment", page.segment),
-        ("POST", "/ui/cut", page.cut),
+        ("POST", "/ui/cut", page.rethreshold),
     ):
         methods = ["GET", "HEAD"] if method == "GET" else [method]
         app.add_api_route(path, route, methods=methods, include_in_schema=False, response_model=None)
@@ -58,8 +58,8 @@ class Page:
 
     def __init__(self, service: Service) -> None:
         self.service = service
-        self.seal = Seal()
-        self.pages = Pages(service.settings, self.seal)
+        self.signer = Signer()
+        self.pages = Pages(service.settings, self.signer)
         self.assets = find_assets()
         self.drawing = CapacityLimiter(DRAWN_AT_A_TIME)
         self.cutting = CapacityLimiter(1)
@@ -94,15 +94,15 @@ class Page:
         """Segment a scan or a volume, and answer the result."""
         return await self._segment(content, request)
 
-    async def cut(self, request: Request) -> HTMLResponse:
+    async def rethreshold(self, request: Request) -> HTMLResponse:
         """Cut at another threshold what a page took along, and answer what follows it."""
         ensemble = self._ensemble()
         self._check_room()
-        recut = await read_recut(request, max_body_bytes(self.service.settings))
+        chosen = await read_rethreshold(request, max_body_bytes(self.service.settings))
         self._check_room()
         await wait_for_turn(self.cutting, request)
         try:
-            return HTMLResponse(await self._draw(self._cut, recut, ensemble))
+            return HTMLResponse(await self._draw(self._rethreshold, chosen, ensemble))
         finally:
             self.cutting.release()
 
@@ -116,10 +116,12 @@ class Page:
         request.state.findings = segmented.summary()
         return HTMLResponse(segmented.encoded)
 
-    def _cut(self, recut: Recut, ensemble: Ensemble) -> str:
-        threshold = recut.threshold_near(ensemble.threshold)
-        uncut = recut.open(self.seal).open()
-        return self.pages.findings(cut(uncut, ensemble, threshold, may_blank=not recut.unblank))
+    def _rethreshold(self, chosen: Rethreshold, ensemble: Ensemble) -> str:
+        threshold = chosen.threshold_near(ensemble.threshold)
+        segmented = chosen.open(self.signer).open()
+        return self.pages.findings(
+            apply_threshold(segmented, ensemble, threshold, may_blank=not chosen.unblank)
+        )
 
     def _ensemble(self) -> Ensemble:
         if self.service.ensemble is None:

@@ -16,9 +16,9 @@ from inference.findings import Mask
 from inference.volumes.dicom.headers import quiet
 from inference.volumes.dicom.writing import make_capture, make_segmentation, to_bytes
 from inference.volumes.formats.nifti_writing import mask_file
-from inference.volumes.lazy_import import ONE_AT_A_TIME
+from inference.volumes.lazy_import import IMPORT_LOCK
 from inference.volumes.volume_scan import VolumeScan
-from service.page.result_token import Uncut
+from service.page.result_token import SegmentedScan
 
 Given = TypeVarTuple("Given")
 Made = TypeVar("Made")
@@ -47,11 +47,11 @@ def capture_of(volume: VolumeScan | None) -> Capture | None:
     return None if volume is None or not volume.headers else _made(_capture, volume)
 
 
-def volume_downloads(uncut: Uncut, mask: Mask) -> list[Download]:
+def volume_downloads(segmented: SegmentedScan, mask: Mask) -> list[Download]:
     """Return the mask (H, W, 3) of a volume's scan in the files of its kind; of a picture's, nothing."""
-    projected = uncut.evidence.projected
+    projected = segmented.evidence.projected
     downloads = []
-    segmentation = None if uncut.capture is None else _made(_segmentation, uncut.capture, mask)
+    segmentation = None if segmented.capture is None else _made(_segmentation, segmented.capture, mask)
     if segmentation is not None:
         downloads.append(dicom_download("Segmentation", "seg.dcm", segmentation))
     if projected is not None and projected.pixel_mm is not None:
@@ -82,7 +82,7 @@ def _capture(volume: VolumeScan) -> Capture:
 
 
 def _segmentation(head: bytes, mask: Mask) -> bytes:
-    with ONE_AT_A_TIME:
+    with IMPORT_LOCK:
         from pydicom import dcmread
 
     quiet()

@@ -12,7 +12,7 @@ from training.phantoms.drawing import make_phantom
 
 pytest.importorskip("ray")
 from inference.cli.ray.findings_parquet import FILE, FindingsParquet
-from inference.cli.ray.object_storage import Store
+from inference.cli.ray.object_storage import StorageFolder
 from inference.cli.ray.stored_scans import find_stored_scans
 from inference.cli.results.findings_file import COLUMNS, Row, failure
 
@@ -20,10 +20,10 @@ PNG = file_bytes(make_phantom(0, size=(64, 48)).grey)
 
 
 @pytest.fixture(params=["folder", "object store"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> StorageFolder:
     if request.param == "folder":
-        return Store(str(tmp_path / "own"))
-    return Store(f"fsspec+memory://{tmp_path.name}")
+        return StorageFolder(str(tmp_path / "own"))
+    return StorageFolder(f"fsspec+memory://{tmp_path.name}")
 
 
 def row(name: str, area: int = 1) -> Row:
@@ -37,7 +37,7 @@ def row(name: str, area: int = 1) -> Row:
     return dict.fromkeys(COLUMNS) | found
 
 
-def test_scans_are_found_at_any_depth_and_read_where_they_are(store: Store) -> None:
+def test_scans_are_found_at_any_depth_and_read_where_they_are(store: StorageFolder) -> None:
     for name in ("b.png", "deep/er/a.png", "deep/er/a_mask.png", ".hidden/c.png", "notes.txt"):
         store.write(name, PNG)
     for name in ("done/made_by.json", "done/d.png", "1.2.840.7/1.dcm", "1.2.840.7/2.dcm"):
@@ -59,16 +59,16 @@ def test_scans_are_found_at_any_depth_and_read_where_they_are(store: Store) -> N
         find_stored_scans([store.place, f"{store.place}/b.png", store.place])
 
 
-def test_what_is_not_there_is_said(store: Store) -> None:
+def test_what_is_not_there_is_said(store: StorageFolder) -> None:
     with pytest.raises(ScanError, match="does not exist"):
         find_stored_scans([store.place])
     with pytest.raises(ScanError, match="standard input"):
         find_stored_scans(["-"])
     with pytest.raises(ScanError, match="cannot be reached"):
-        Store("no-such-scheme://bucket")
+        StorageFolder("no-such-scheme://bucket")
 
 
-def test_findings_that_were_cut_off_go_on_and_have_each_scan_once(store: Store) -> None:
+def test_findings_that_were_cut_off_go_on_and_have_each_scan_once(store: StorageFolder) -> None:
     import pyarrow.parquet as pq
 
     first = FindingsParquet(store)
@@ -107,11 +107,11 @@ def test_a_picture_beside_its_scan_is_none(tmp_path: Path) -> None:
 
 
 def test_each_machine_is_given_as_many_ensembles_as_it_has_room_for() -> None:
-    from inference.cli.ray.segment import Share
+    from inference.cli.ray.segment import Resources
 
-    assert Share(2).of([{"CPU": 5}, {"CPU": 1}, {"CPU": 4}]) == ({"num_cpus": 2, "num_gpus": 0}, 4)
-    assert Share(2).of([{"CPU": 16, "GPU": 2}, {"CPU": 16}]) == ({"num_cpus": 2, "num_gpus": 0.5}, 4)
+    assert Resources(2).of([{"CPU": 5}, {"CPU": 1}, {"CPU": 4}]) == ({"num_cpus": 2, "num_gpus": 0}, 4)
+    assert Resources(2).of([{"CPU": 16, "GPU": 2}, {"CPU": 16}]) == ({"num_cpus": 2, "num_gpus": 0.5}, 4)
     with pytest.raises(SettingsError, match="no machine"):
-        Share(8).of([{"CPU": 4}, {"CPU": 4}])
+        Resources(8).of([{"CPU": 4}, {"CPU": 4}])
     with pytest.raises(SettingsError, match="both be 0"):
-        Share(0).of([{"CPU": 4}])
+        Resources(0).of([{"CPU": 4}])

@@ -16,7 +16,7 @@ pytest.importorskip("ray")
 from ray.exceptions import ActorDiedError, RayTaskError
 from ray.serve.exceptions import BackPressureError
 
-from deploy.ray_provider import OnRay
+from deploy.ray_provider import RayProvider
 
 SCAN = np.full((40, 40), 255, dtype=np.uint8)
 
@@ -36,7 +36,7 @@ class Replicas:
 
 
 def ask(*ends: object, patience_s: float = 60) -> Any:
-    provider = OnRay(Replicas(*ends), plain_settings(engine_timeout_s=2 * patience_s))
+    provider = RayProvider(Replicas(*ends), plain_settings(engine_timeout_s=2 * patience_s))
     nobody: Any = None
     return asyncio.run(provider.predict(nobody, SCAN, Deadline(8)))
 
@@ -66,9 +66,9 @@ def test_what_a_scan_is_refused_for_is_said_as_the_replica_said_it() -> None:
 
 
 def test_a_full_queue_is_a_sign_of_life() -> None:
-    provider = OnRay(Replicas(BackPressureError(6, 6)), plain_settings())
+    provider = RayProvider(Replicas(BackPressureError(6, 6)), plain_settings())
     nobody: Any = None
     asyncio.run(provider.warm_up(nobody))
-    lost = OnRay(Replicas(ActorDiedError()), plain_settings(engine_timeout_s=0.5))
+    lost = RayProvider(Replicas(ActorDiedError()), plain_settings(engine_timeout_s=0.5))
     with pytest.raises(Refusal):
         asyncio.run(lost.warm_up(nobody))

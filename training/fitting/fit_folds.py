@@ -8,7 +8,7 @@ from pathlib import Path
 
 from dotenv import load_dotenv
 
-from inference.cli.ray.installation import need_ray
+from inference.cli.ray.installation import require_ray
 from inference.errors import SegmentationError
 from training.fitting.plan import Plan
 from training.options import console
@@ -47,9 +47,9 @@ def fit_folds(plans: Sequence[Plan], *, resume: bool, on_ray: bool) -> int:
                 f"{plan.run_dir} already holds a run: go on with --resume, or name another --run-dir"
             )
     if on_ray:
-        need_ray("training fit")
+        require_ray("training fit")
     failed = 0
-    for outcome in (fit_side_by_side if on_ray else fit_one_after_another)(plans):
+    for outcome in (fit_on_ray if on_ray else fit_one_after_another)(plans):
         failed += outcome.weights is None
         said = outcome.reason if outcome.weights is None else f"trained weights: {outcome.weights}"
         console.print(f"fold {outcome.fold}: {said}", markup=False, highlight=False)
@@ -64,7 +64,7 @@ def fit_one_after_another(plans: Sequence[Plan]) -> Iterator[Outcome]:
         yield _outcome(plan, partial(train, plan))
 
 
-def fit_side_by_side(plans: Sequence[Plan]) -> Iterator[Outcome]:
+def fit_on_ray(plans: Sequence[Plan]) -> Iterator[Outcome]:
     """Train each fold as a task of a Ray cluster, and yield them as they end.
 
     A fold gets a GPU of its own where the cluster has any, else its part of the cores. One whose machine

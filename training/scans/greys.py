@@ -29,7 +29,7 @@ LIVER_SD = 9.0
 
 
 @dataclass(frozen=True)
-class Look:
+class Greys:
     """Lengths of whole bodies in px; each liver's grey, and how that varies from pixel to pixel."""
 
     body_px: npt.NDArray[np.float64]
@@ -68,7 +68,7 @@ _MEAN_OF_MAXIMUM, _SD_OF_MAXIMUM = 1.867, 0.525
 of independent noise."""
 
 
-def measure_look(scans: Iterable[GreyScan]) -> Look:
+def measure_greys(scans: Iterable[GreyScan]) -> Greys:
     """Measure controls, grey (H, W) uint8: bodies that are there from head to toe, and livers."""
     bodies, livers, noises = [], [], []
     for grey in scans:
@@ -79,7 +79,7 @@ def measure_look(scans: Iterable[GreyScan]) -> Look:
         if liver is not None:
             livers.append(float(np.median(liver)))
             noises.append(float(np.std(liver - cv2.blur(liver, (11, 11)))))
-    return Look(np.array(bodies), np.array(livers), np.array(noises))
+    return Greys(np.array(bodies), np.array(livers), np.array(noises))
 
 
 def _body(grey: GreyScan) -> tuple[npt.NDArray[np.bool_], int, int]:

@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from inference.cli.ray.object_storage import Store
+from inference.cli.ray.object_storage import StorageFolder
 from inference.cli.results.findings_file import CsvLines, Row
 from inference.errors import ScanError
 from inference.volumes.measurement import MEASURED
@@ -44,7 +44,7 @@ class FindingsParquet:
     does no harm; the file itself has every scan once.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: StorageFolder) -> None:
         self.store = store
         self._rows: list[dict[str, Any]] = []
         self._written = time.monotonic()
@@ -96,7 +96,7 @@ class FindingsParquet:
 
     def _listed(self) -> list[str]:
         try:
-            files = Store(f"{self.store.place.rstrip('/')}/{PARTS}").files()
+            files = StorageFolder(f"{self.store.place.rstrip('/')}/{PARTS}").files()
         except ScanError:
             return []
         return sorted(f"{PARTS}/{file.name}" for file in files if file.name.endswith(".parquet"))

@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from inference.errors import SettingsError
 
 
-def need_ray(command: str) -> None:
+def require_ray(command: str) -> None:
     """Make ready to import Ray; raises `SettingsError` where it is not installed."""
     if find_spec("ray") is None:
         raise SettingsError(f"--ray needs Ray: run `uv run --group ray python -m {command}`")

@@ -7,19 +7,19 @@ from pathlib import Path, PurePosixPath
 from pyarrow import ArrowInvalid
 from pyarrow.fs import FileSelector, FileSystem, FileType, LocalFileSystem
 
-from inference.atomic_write import write_whole
+from inference.atomic_write import write_atomically
 from inference.errors import ScanError
 
 
 @dataclass(frozen=True)
-class Stored:
+class StoredFile:
     """A file by its name below the folder, and when it was changed, in nanoseconds since 1970."""
 
     name: str
     changed_ns: int
 
 
-class Store:
+class StorageFolder:
     """A folder by its path or its address, such as `s3://bucket/scans` or `file:///mnt/scans`.
 
     It is the same folder for every machine that reaches it, and may be sent to each.
@@ -48,7 +48,7 @@ class Store:
         """Say whether there is such a folder, or file."""
         return bool(self.system.get_file_info(self.root).type != FileType.NotFound)
 
-    def files(self) -> list[Stored]:
+    def files(self) -> list[StoredFile]:
         """Return all files of the folder and of those below it, sorted; of a file, that one.
 
         Raises `ScanError` where there is no such folder, `OSError` where it cannot be read.
@@ -59,11 +59,11 @@ class Store:
         if info.type == FileType.File:
             parent, _, name = self.root.rpartition("/")
             self.root = parent or "/"
-            return [Stored(name, info.mtime_ns or 0)]
+            return [StoredFile(name, info.mtime_ns or 0)]
         found = self.system.get_file_info(FileSelector(self.root, recursive=True))
         top = PurePosixPath(self.root)
         files = [
-            Stored(str(PurePosixPath(file.path).relative_to(top)), file.mtime_ns or 0)
+            StoredFile(str(PurePosixPath(file.path).relative_to(top)), file.mtime_ns or 0)
             for file in found
             if file.type == FileType.File
         ]
@@ -91,7 +91,7 @@ class Store:
         if self.is_local:
             path = self.path(name)
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(path, content)
+            write_atomically(path, content)
             return
         with self.system.open_output_stream(self._address(name)) as stream:
             stream.write(content)

@@ -14,7 +14,7 @@ from ray.exceptions import RayError
 
 from inference.cli.console import INTERRUPTED, progress_bar, tell
 from inference.cli.ray.findings_parquet import FILE, FindingsParquet
-from inference.cli.ray.object_storage import Store
+from inference.cli.ray.object_storage import StorageFolder
 from inference.cli.ray.stored_scans import StoredScan, find_stored_scans
 from inference.cli.ray.worker import Task, Worker, mask_name, overlay_name
 from inference.cli.results.findings_file import Row
@@ -33,7 +33,7 @@ RAISED = re.compile(rf"\b{ResultsError.__name__}: (.+)")
 
 
 @dataclass(frozen=True)
-class Share:
+class Resources:
     """What an ensemble is given: cores, and a share of a GPU (None: half of one, where there are any)."""
 
     cpus: float = 2
@@ -62,7 +62,7 @@ def segment_on_ray(
     places: Sequence[str],
     out: str,
     address: str,
-    share: Share,
+    resources: Resources,
     *,
     volume_files: VolumeFiles,
     overlays: bool,
@@ -74,14 +74,14 @@ def segment_on_ray(
     """
     settings = read_settings()
     scans = find_stored_scans(places)
-    store = Store(out)
+    store = StorageFolder(out)
     task = Task(_absolute(settings), store, _identity(settings, volume_files), overlays, volume_files)
     findings = FindingsParquet(store)
     done = _begin(task, findings, scans, resume=resume)
     counts = _Counts()
     try:
         with _on(address), progress_bar() as progress:
-            rows = _rows(task, scans, done, share)
+            rows = _rows(task, scans, done, resources)
             for name, row in progress.track(rows, total=len(scans), description="segmenting"):
                 counts.add(row)
                 if row is not None:
@@ -121,14 +121,14 @@ class _Counts:
 
 
 def _rows(
-    task: Task, scans: list[StoredScan], done: dict[str, str], share: Share
+    task: Task, scans: list[StoredScan], done: dict[str, str], resources: Resources
 ) -> Iterator[tuple[str, Row | None]]:
     """Yield each scan's name and row as they come, None for one whose results are there already.
 
     Ray sends the batches of a worker that was lost to others. What had been received before does not come
     again, and a name that did all the same would be passed over.
     """
-    options, most = share.of([node["Resources"] for node in ray.nodes() if node["Alive"]])
+    options, most = resources.of([node["Resources"] for node in ray.nodes() if node["Alive"]])
     items = [{"scan": scan, "fingerprint": done.get(scan.name)} for scan in scans]
     blocks = min(math.ceil(len(items) / SCANS_A_BATCH), MOST_BLOCKS)
     results = ray.data.from_items(items, override_num_blocks=blocks).map_batches(

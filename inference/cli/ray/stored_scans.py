@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 
-from inference.cli.ray.object_storage import Store, Stored
+from inference.cli.ray.object_storage import StorageFolder, StoredFile
 from inference.cli.scans.readers import result_path
 from inference.cli.scans.sources import MADE_BY, STANDARD_INPUT, Source, without_derived
 from inference.errors import ScanError
@@ -22,8 +22,8 @@ class StoredScan:
     """A scan to segment: its name below the folder it was found in, and its file, or its series' files."""
 
     name: str
-    store: Store
-    files: tuple[Stored, ...]
+    store: StorageFolder
+    files: tuple[StoredFile, ...]
 
     @property
     def result(self) -> str:
@@ -65,7 +65,7 @@ def find_stored_scans(places: Sequence[str]) -> list[StoredScan]:
     for place in places:
         if place == STANDARD_INPUT:
             raise ScanError("a Ray cluster reads no standard input: name files, folders or addresses")
-        scans = _scans_of(Store(place))
+        scans = _scans_of(StorageFolder(place))
         if not scans:
             raise ScanError(f"there is no PNG, JPEG, NIfTI or DICOM file in {place}")
         for scan in scans:
@@ -78,7 +78,7 @@ def find_stored_scans(places: Sequence[str]) -> list[StoredScan]:
     return list(found.values())
 
 
-def _scans_of(store: Store) -> list[StoredScan]:
+def _scans_of(store: StorageFolder) -> list[StoredScan]:
     files = {file.name: file for file in store.files()}
     results = {_folder(name) for name in files if PurePosixPath(name).name == MADE_BY}
     seen = [
@@ -87,7 +87,7 @@ def _scans_of(store: Store) -> list[StoredScan]:
         if not any(part.startswith(".") for part in PurePosixPath(name).parts)
         and not any(_lies_in(name, folder) for folder in results)
     ]
-    series: dict[str, list[Stored]] = {}
+    series: dict[str, list[StoredFile]] = {}
     for name in seen:
         if name.lower().endswith(SLICE):
             series.setdefault(_folder(name), []).append(files[name])
@@ -96,7 +96,7 @@ def _scans_of(store: Store) -> list[StoredScan]:
     return volumes + [StoredScan(path.as_posix(), store, (files[path.as_posix()],)) for path in alone]
 
 
-def _series_name(store: Store, folder: str) -> str:
+def _series_name(store: StorageFolder, folder: str) -> str:
     """Return the name of a series: its folder's, be that the one that was named itself."""
     if folder:
         return folder

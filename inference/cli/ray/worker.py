@@ -7,11 +7,11 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from inference.atomic_write import png_of
-from inference.cli.ray.object_storage import Store
+from inference.cli.ray.object_storage import StorageFolder
 from inference.cli.ray.stored_scans import StoredScan
 from inference.cli.results.findings_file import Row, failure, reason_of, success
 from inference.cli.results.volume_files import VolumeFiles
-from inference.cli.scans.parallel_map import BESIDE, side_by_side
+from inference.cli.scans.parallel_map import EXTRA_SCANS, parallel_map
 from inference.ensemble import Prediction, load_ensemble
 from inference.errors import ResultsError
 from inference.report.description import describe
@@ -27,7 +27,7 @@ class Task:
     """What is the same for every scan of a run; `identity` is what results depend on beside the scan."""
 
     settings: Settings
-    out: Store
+    out: StorageFolder
     identity: dict[str, Any]
     overlays: bool
     volume_files: VolumeFiles
@@ -47,8 +47,8 @@ class Worker:
     def __call__(self, batch: Batch) -> Batch:
         """Return the row of every scan as JSON; an empty one where its results are there already."""
         scans = list(zip(batch["scan"], batch["fingerprint"], strict=True))
-        at_once = self.ensemble.engine.parallel_passes + BESIDE
-        rows = [self._row(scan, done) for (scan, _), done in side_by_side(self._work, scans, at_once=at_once)]
+        at_once = self.ensemble.engine.parallel_passes + EXTRA_SCANS
+        rows = [self._row(scan, done) for (scan, _), done in parallel_map(self._work, scans, at_once=at_once)]
         return {
             "scan": [scan.name for scan, _ in scans],
             "row": ["" if row is None else json.dumps(row) for row in rows],

@@ -11,7 +11,7 @@ from typing import Any, Literal, Protocol
 
 from loguru import logger
 
-from inference.atomic_write import write_whole
+from inference.atomic_write import write_atomically
 from inference.errors import ScanError
 from inference.report.description import ScanFindings
 from inference.volumes.measurement import MEASURED
@@ -151,7 +151,7 @@ class FindingsFile:
     def start(self, kept: Iterable[Row] = ()) -> None:
         """Begin anew, with the rows that are kept of an earlier run."""
         text = self.lines.head + "".join(self.lines.line(row) for row in kept)
-        write_whole(self.path, text.encode(*ENCODING))
+        write_atomically(self.path, text.encode(*ENCODING))
 
     def add(self, row: Row) -> None:
         """Write a row to the file's end."""

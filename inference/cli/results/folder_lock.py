@@ -14,7 +14,7 @@ except ImportError:  # on Windows nobody is kept out
 
 
 @contextmanager
-def held(folder: Path) -> Iterator[None]:
+def locked(folder: Path) -> Iterator[None]:
     """Keep other runs out of a folder, until the process ends at the latest, however that ends.
 
     Raises `ResultsError` where another run is in it, and `OSError` where the folder cannot be opened. A

@@ -9,9 +9,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from inference.atomic_write import write_png, write_whole
+from inference.atomic_write import write_atomically, write_png
 from inference.cli.results.findings_file import FindingsFile, Format, Row, success
-from inference.cli.results.folder_lock import held
+from inference.cli.results.folder_lock import locked
 from inference.cli.results.volume_files import VolumeFiles
 from inference.cli.scans.readers import result_path
 from inference.cli.scans.sources import MADE_BY, Source
@@ -50,7 +50,7 @@ class Results:
         with ExitStack() as stack:
             with self._writing():
                 self.folder.mkdir(parents=True, exist_ok=True)
-                stack.enter_context(held(self.folder))
+                stack.enter_context(locked(self.folder))
             yield
 
     def begin(self, ensemble: Ensemble, sources: list[Source], *, resume: bool) -> list[Source]:
@@ -76,7 +76,7 @@ class Results:
         with self._writing():
             # in this order, so that whenever it is cut off no row stands beside what it is not of
             self.findings.start(kept)
-            write_whole(made_by, json.dumps(self.identity, indent=1).encode())
+            write_atomically(made_by, json.dumps(self.identity, indent=1).encode())
             for path in (path for source in to_do for path in self._left(source)):
                 path.unlink()
         return to_do
@@ -97,7 +97,7 @@ class Results:
         with self._writing():
             self._stem(source).parent.mkdir(parents=True, exist_ok=True)
             for path, content in files:
-                write_whole(path, content)
+                write_atomically(path, content)
             prediction.save_mask(self.mask_path(source))
             if overlay is not None:
                 write_png(self.overlay_path(source), overlay)

@@ -8,11 +8,11 @@ from typing import TypeVar
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-BESIDE = 2
+EXTRA_SCANS = 2
 """Scans beyond those that the engine works on: one has its passes waiting, one is read or written."""
 
 
-def side_by_side(
+def parallel_map(
     work: Callable[[Item], Result], items: Iterable[Item], *, at_once: int
 ) -> Generator[tuple[Item, Future[Result]]]:
     """Do the work for every item in threads, and yield the items in their order with what became of them.

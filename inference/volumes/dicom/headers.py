@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from inference.volumes.archive import Opener
 from inference.volumes.errors import VolumeError
-from inference.volumes.lazy_import import ONE_AT_A_TIME
+from inference.volumes.lazy_import import IMPORT_LOCK
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -79,7 +79,7 @@ def required(header: "Dataset", field: str) -> Any:
 
 def quiet() -> None:
     """Keep pydicom from telling warnings and logs of a header's values: they are a patient's."""
-    with ONE_AT_A_TIME:
+    with IMPORT_LOCK:
         from pydicom import config
 
     config.settings.reading_validation_mode = config.IGNORE
@@ -87,7 +87,7 @@ def quiet() -> None:
 
 
 def _read_header(opener: Opener) -> DicomFile | None:
-    with ONE_AT_A_TIME:
+    with IMPORT_LOCK:
         from pydicom import dcmread
         from pydicom.datadict import tag_for_keyword
         from pydicom.errors import InvalidDicomError
@@ -109,7 +109,7 @@ def _read_header(opener: Opener) -> DicomFile | None:
 
 def _pixels_at(file: BinaryIO, header: "Dataset") -> int | None:
     """Return where the values begin of a file that stands before them; None where they are packed."""
-    with ONE_AT_A_TIME:
+    with IMPORT_LOCK:
         from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
     syntax = header.file_meta.get("TransferSyntaxUID")

@@ -11,7 +11,7 @@ from inference.volumes.archive import Opener
 from inference.volumes.dicom.headers import DAMAGED, DicomFile, read_headers, required
 from inference.volumes.dicom.suv import suv_factor
 from inference.volumes.errors import VolumeError
-from inference.volumes.lazy_import import ONE_AT_A_TIME
+from inference.volumes.lazy_import import IMPORT_LOCK
 from inference.volumes.volume import Affine, SlicedVolume, check_shape
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def _slices(files: list[DicomFile], shape: tuple[int, int], factor: float) -> It
 
 def _pixels(file: DicomFile, shape: tuple[int, int]) -> npt.NDArray[Any]:
     """Return an image's stored values; those that are not packed are read without parsing the file again."""
-    with ONE_AT_A_TIME:
+    with IMPORT_LOCK:
         from pydicom.pixels.utils import pixel_array
 
     try:

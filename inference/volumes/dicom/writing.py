@@ -13,7 +13,7 @@ import numpy as np
 from inference.errors import ScanError
 from inference.findings import Mask
 from inference.version import __version__
-from inference.volumes.lazy_import import ONE_AT_A_TIME
+from inference.volumes.lazy_import import IMPORT_LOCK
 from inference.volumes.volume_scan import VolumeScan
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def make_dicom(scan: VolumeScan, mask: Mask, seed: str | None = None) -> "tuple[
 
 def make_capture(scan: VolumeScan, seed: str | None = None) -> "SCImage":
     """Return the MIP of a DICOM series as a Secondary Capture of its study."""
-    with ONE_AT_A_TIME:
+    with IMPORT_LOCK:
         from highdicom.sc import SCImage
 
     source = scan.headers[0]
@@ -89,7 +89,7 @@ def make_capture(scan: VolumeScan, seed: str | None = None) -> "SCImage":
 
 def make_segmentation(capture: "Dataset", mask: Mask, seed: str | None = None) -> "Segmentation":
     """Return a mask (H, W, 3) as the Segmentation of a capture, whose pixels need not be there."""
-    with ONE_AT_A_TIME:
+    with IMPORT_LOCK:
         from highdicom import AlgorithmIdentificationSequence
         from highdicom.seg import Segmentation, SegmentDescription
         from pydicom.sr.codedict import codes
@@ -131,7 +131,7 @@ def to_bytes(image: "Dataset") -> bytes:
 
 
 def _uid(seed: str | None, role: str) -> str:
-    with ONE_AT_A_TIME:
+    with IMPORT_LOCK:
         from pydicom.uid import generate_uid
 
     return str(generate_uid(entropy_srcs=None if seed is None else [seed, __version__, role]))
@@ -147,7 +147,7 @@ def _maker() -> dict[str, Any]:
 
 
 def _reference(header: "Dataset") -> "Dataset":
-    with ONE_AT_A_TIME:
+    with IMPORT_LOCK:
         from pydicom import Dataset
 
     item = Dataset()

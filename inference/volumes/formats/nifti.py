@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from inference.volumes.errors import VolumeError
 from inference.volumes.formats.raw_slices import read_slices
-from inference.volumes.lazy_import import ONE_AT_A_TIME
+from inference.volumes.lazy_import import IMPORT_LOCK
 from inference.volumes.options import VolumeOptions
 from inference.volumes.orientation import affine_of_letters
 from inference.volumes.volume import Affine, SlicedVolume, check_shape
@@ -23,7 +23,7 @@ def read_nifti(file: BinaryIO, options: VolumeOptions) -> SlicedVolume:
 
     Raises `VolumeError` where it is none, or its header says not how the body lies in it.
     """
-    with ONE_AT_A_TIME:
+    with IMPORT_LOCK:
         from nibabel.nifti1 import Nifti1Header
         from nibabel.nifti2 import Nifti2Header
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from inference.errors import ScanError
 from inference.findings import Mask
-from inference.volumes.lazy_import import ONE_AT_A_TIME
+from inference.volumes.lazy_import import IMPORT_LOCK
 from inference.volumes.volume_scan import Projected
 
 
@@ -17,7 +17,7 @@ def mask_file(projected: Projected, mask: Mask) -> bytes:
     single coronal slice, in the middle of the body's depth and as thick as the volume. Raises
     `ScanError` where the spacing is unknown.
     """
-    with ONE_AT_A_TIME:
+    with IMPORT_LOCK:
         from nibabel.nifti1 import Nifti1Image
 
     if projected.pixel_mm is None:

@@ -64,7 +64,7 @@ def test_functions_import_libraries_one_thread_at_a_time() -> None:
 
 
 def _is_held(node: ast.With) -> bool:
-    return [ast.unparse(item.context_expr) for item in node.items] == ["ONE_AT_A_TIME"]
+    return [ast.unparse(item.context_expr) for item in node.items] == ["IMPORT_LOCK"]
 
 
 def _lines(blocks: Sequence[ast.AST]) -> set[int]:

@@ -14,7 +14,7 @@ from inference.findings import cut_mask, find_lesions, map_features
 from inference.preparation import to_grey
 from inference.report.description import Evidence, find
 from inference.volumes.volume_scan import Projected
-from service.page.result_token import LOWEST_THRESHOLD, Kept, Uncut, keep
+from service.page.result_token import LOWEST_THRESHOLD, ResultToken, SegmentedScan, make_token
 from tests.conftest import as_base64, file_bytes
 
 SIZE = (40, 50)
@@ -30,18 +30,18 @@ def prediction() -> Prediction:
     return Prediction(mask, probability_map, 0.7, ("identity",), {}, nobody, 0.3, scan, ("a warning",))
 
 
-def uncut_of(prediction: Prediction, projected: Projected | None = None) -> Uncut:
+def uncut_of(prediction: Prediction, projected: Projected | None = None) -> SegmentedScan:
     evidence = Evidence(prediction.probability_map, prediction.views, None, prediction.warnings, projected)
-    return Uncut(to_grey(prediction.scan), evidence)
+    return SegmentedScan(to_grey(prediction.scan), evidence)
 
 
 @pytest.mark.parametrize("threshold", [LOWEST_THRESHOLD, 0.3, 0.31, 0.99])
 def test_what_is_kept_is_cut_as_the_map_itself(prediction: Prediction, threshold: float) -> None:
     whole = prediction.probability_map
-    uncut = keep(uncut_of(prediction), 0.3).open()
-    opened = uncut.evidence.probability_map
+    segmented = make_token(uncut_of(prediction), 0.3).open()
+    opened = segmented.evidence.probability_map
     assert (opened == 0).any()
-    assert np.array_equal(uncut.scan, prediction.scan)
+    assert np.array_equal(segmented.scan, prediction.scan)
     mask = cut_mask(whole, threshold)
     assert np.array_equal(cut_mask(opened, threshold), mask)
     assert find_lesions(mask, opened) == find_lesions(mask, whole)
@@ -51,12 +51,12 @@ def test_what_is_kept_is_cut_as_the_map_itself(prediction: Prediction, threshold
 def test_a_threshold_lower_than_any_other_keeps_more_and_the_highest_is_always_there(
     prediction: Prediction,
 ) -> None:
-    low = keep(uncut_of(prediction), 0.001).open().evidence.probability_map
+    low = make_token(uncut_of(prediction), 0.001).open().evidence.probability_map
     assert np.array_equal(cut_mask(low, 0.001), cut_mask(prediction.probability_map, 0.001))
     faint = np.full(SIZE, 0.002, dtype=np.float32)
     faint[3, 4] = 0.004
     object.__setattr__(prediction, "probability_map", faint)
-    assert keep(uncut_of(prediction), 0.3).open().evidence.probability_map.max() == faint.max()
+    assert make_token(uncut_of(prediction), 0.3).open().evidence.probability_map.max() == faint.max()
 
 
 @pytest.mark.parametrize("size", [(25, 90), (7, 5), SIZE])
@@ -65,21 +65,21 @@ def test_a_volume_is_measured_at_any_threshold_as_before_it_was_kept(
 ) -> None:
     suv = np.random.default_rng(1).random(size, dtype=np.float32) * 20
     projected = Projected(suv, (2.5, 1 / 3), np.diag([-1 / 3, 9.0, -2.5, 1.0]))
-    uncut = uncut_of(prediction, projected)
-    kept = keep(uncut, 0.3)
+    segmented = uncut_of(prediction, projected)
+    kept = make_token(segmented, 0.3)
     assert kept.volume is not None
-    again = Kept.model_validate_json(kept.model_dump_json()).open()
+    again = ResultToken.model_validate_json(kept.model_dump_json()).open()
     assert again.evidence.projected is not None
     assert np.array_equal(again.evidence.projected.affine, projected.affine)
     for threshold in (LOWEST_THRESHOLD, 0.3, 0.9):
         mask = cut_mask(prediction.probability_map, threshold)
-        before, after = (find(evidence, mask, 0.7) for evidence in (uncut.evidence, again.evidence))
+        before, after = (find(evidence, mask, 0.7) for evidence in (segmented.evidence, again.evidence))
         assert before.measures is not None
         assert len(before.measures.lesions) > 1
         assert after == before
     few = uncut_of(prediction, projected)
     few.evidence.probability_map[5:] = 0
-    volume = keep(few, 0.3).volume
+    volume = make_token(few, 0.3).volume
     assert volume is not None
     assert not volume.open().suv[size[0] // 2 :].any()  # what is never tumour does not travel
     for wrong in (packed(-suv), packed(suv[1:]), packed(suv * np.inf)):
@@ -105,7 +105,7 @@ def packed(values: npt.NDArray[np.floating]) -> str:
     ],
 )
 def test_a_map_that_is_none_of_its_scan_is_refused(prediction: Prediction, probabilities: str) -> None:
-    forged = keep(uncut_of(prediction), 0.3).model_copy(update={"probabilities": probabilities})
+    forged = make_token(uncut_of(prediction), 0.3).model_copy(update={"probabilities": probabilities})
     with pytest.raises(ScanError, match="drop the scan once more"):
         forged.open()
 
@@ -113,4 +113,4 @@ def test_a_map_that_is_none_of_its_scan_is_refused(prediction: Prediction, proba
 def test_a_scan_that_is_none_is_refused_as_everywhere() -> None:
     small = as_base64(file_bytes(np.zeros((8, 8), np.uint8)))
     with pytest.raises(ScanError, match="8 x 8 px"):
-        Kept(scan=small, probabilities="", views=[], disagreement=None, warnings=[]).open()
+        ResultToken(scan=small, probabilities="", views=[], disagreement=None, warnings=[]).open()

@@ -14,10 +14,10 @@ from tests.conftest import Server, plain_settings
 
 
 def test_what_no_page_of_this_service_sends_is_refused(server: Server) -> None:
-    for form in ({"kept": "{}"}, {"kept": "{}", "seal": "", "threshold": "0.5"}, {"threshold": "2"}):
+    for form in ({"token": "{}"}, {"token": "{}", "signature": "", "threshold": "0.5"}, {"threshold": "2"}):
         answer = server.post("/ui/cut", files={name: (None, value) for name, value in form.items()})
         assert (answer.status_code, answer.json()["detail"]) == (422, UNREADABLE)
-    filed = server.post("/ui/cut", files={"kept": ("file.png", b"spooled to a disk?")})
+    filed = server.post("/ui/cut", files={"token": ("file.png", b"spooled to a disk?")})
     assert (filed.status_code, filed.headers["content-type"]) == (400, "application/problem+json")
     for path in ("/ui/assets/nothing.js", "/ui/samples/nothing", "/ui/assets/..%2Frender.py"):
         assert server.get(path).status_code == 404

@@ -15,9 +15,9 @@ from inference.volumes.volume_scan import VolumeScan
 from service.page import routes
 from service.page.render import Pages, percent
 from service.page.result_token import LOWEST_THRESHOLD, UNREADABLE
-from service.page.rethreshold import SAME, Recut
-from service.page.signature import Seal
-from service.page.threshold import Cut
+from service.page.rethreshold import SAME, Rethreshold
+from service.page.signature import Signer
+from service.page.threshold import ThresholdedScan
 from tests.conftest import Server, as_base64, file_bytes, plain_settings
 from tests.service.in_process import running, serving, wait_for, wait_until
 from tests.service.page.answers import fields_of, findings_of, form, mask_of
@@ -35,17 +35,17 @@ def test_a_map_that_was_made_up_is_not_cut(server: Server, drawn: str) -> None:
     assert server.post("/ui/cut", files=form(fields)).status_code == 200
     points = np.zeros((512, 512), np.float32)
     points[::2, ::2] = 1
-    kept = json.loads(fields["kept"]) | {
+    token = json.loads(fields["token"]) | {
         "scan": as_base64(file_bytes(np.zeros(points.shape, np.uint8))),
         "probabilities": as_base64(zlib.compress(points.tobytes())),
     }
     for changes in (
-        {"kept": json.dumps(kept)},  # 65,536 lesions, were it cut
-        {"kept": fields["kept"].replace('"warnings":[', '"warnings":["all is well"')},
-        {"kept": "no JSON"},
-        {"seal": fields["seal"][:-1] + ("0" if fields["seal"][-1] != "0" else "1")},
-        {"seal": "ä"},
-        {"seal": Seal().mark(fields["kept"])},
+        {"token": json.dumps(token)},  # 65,536 lesions, were it cut
+        {"token": fields["token"].replace('"warnings":[', '"warnings":["all is well"')},
+        {"token": "no JSON"},
+        {"signature": fields["signature"][:-1] + ("0" if fields["signature"][-1] != "0" else "1")},
+        {"signature": "ä"},
+        {"signature": Signer().sign(fields["token"])},
     ):
         answer = server.post("/ui/cut", files=form(fields | changes))
         assert (answer.status_code, answer.json()["detail"]) == (422, UNREADABLE)
@@ -85,7 +85,7 @@ def test_a_blank_mask_can_be_seen_as_the_threshold_alone_marks_it(
 def test_a_threshold_is_the_models_own_only_where_that_was_meant() -> None:
     own = 0.30000412
     chosen = [own + SAME / 2, own - SAME / 2, own + 2 * SAME, 0.31, LOWEST_THRESHOLD]
-    near = [Recut(kept="", seal="", threshold=value).threshold_near(own) for value in chosen]
+    near = [Rethreshold(token="", signature="", threshold=value).threshold_near(own) for value in chosen]
     assert near == [own, own, *chosen[2:]]
 
 
@@ -96,7 +96,7 @@ def test_a_few_maps_wait_to_be_cut_and_the_next_is_told_to_come_back(
     inside: list[int] = []
     draw_cut, draw_result = Pages.findings, Pages.result
 
-    def hold(pages: Pages, cut_again: Cut) -> str:
+    def hold(pages: Pages, cut_again: ThresholdedScan) -> str:
         began.set()
         assert go.wait(60)
         return draw_cut(pages, cut_again)
@@ -138,13 +138,13 @@ def test_a_few_maps_wait_to_be_cut_and_the_next_is_told_to_come_back(
 def test_a_scan_too_large_to_be_sent_again_has_no_slider(ensemble: Ensemble, phantom: Phantom) -> None:
     prediction = ensemble.predict(phantom.grey)
     small, large = (
-        Pages(plain_settings(max_body_mb=most), Seal()).result(prediction, None, ensemble)
+        Pages(plain_settings(max_body_mb=most), Signer()).result(prediction, None, ensemble)
         for most in (1, 0.01)
     )
-    assert len(fields_of(small)["kept"]) > 10_000
+    assert len(fields_of(small)["token"]) > 10_000
     assert 'name="threshold"' in small
     assert 'name="threshold"' not in large
-    assert "kept" not in fields_of(large)
+    assert "token" not in fields_of(large)
     assert "too large for" in large
     assert np.array_equal(mask_of(large), prediction.mask)
 

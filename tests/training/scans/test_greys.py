@@ -7,7 +7,7 @@ import pytest
 
 from inference.volumes.grey_scale import PIXEL_MM, SUV_MAX
 from training.scans.dataset import find_cases, read_case
-from training.scans.greys import measure_look
+from training.scans.greys import measure_greys
 
 
 def drawn_control(length_px: int, liver: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
@@ -19,7 +19,7 @@ def drawn_control(length_px: int, liver: int) -> np.ndarray[tuple[int, ...], np.
 
 def test_bodies_and_livers_are_measured_where_they_are_whole() -> None:
     controls = [drawn_control(860, 130), drawn_control(880, 150), drawn_control(870, 140)[100:600]]
-    measured = measure_look(controls)
+    measured = measure_greys(controls)
     np.testing.assert_allclose(measured.body_px, [861, 881], atol=2)
     np.testing.assert_array_equal(measured.liver_grey, [130, 150, 140])
     assert measured.pixel_mm == pytest.approx(1740 / 871, rel=0.01)
@@ -30,6 +30,6 @@ def test_bodies_and_livers_are_measured_where_they_are_whole() -> None:
 @pytest.mark.skipif("TUMOR_DATA_DIR" not in os.environ, reason="needs real scans: TUMOR_DATA_DIR")
 def test_the_controls_look_as_volumes_are_drawn() -> None:
     controls = [c for c in find_cases(Path(os.environ["TUMOR_DATA_DIR"])) if not c.is_patient]
-    measured = measure_look(read_case(case).grey for case in controls)
+    measured = measure_greys(read_case(case).grey for case in controls)
     assert measured.pixel_mm == pytest.approx(PIXEL_MM, abs=0.1)
     assert measured.suv_max == pytest.approx(SUV_MAX, abs=1.5)

@@ -11,7 +11,7 @@ from PIL import Image
 
 from inference.atomic_write import write_png
 from inference.cli.app import main
-from inference.cli.results.folder_lock import held
+from inference.cli.results.folder_lock import locked
 from inference.ensemble import Ensemble
 from inference.errors import ResultsError
 from inference.findings import FEATURES, Classifier
@@ -78,14 +78,14 @@ def test_a_folder_takes_one_run_at_a_time(
     refused = []
 
     def come_in_between(views: FloatMap) -> None:
-        with pytest.raises(ResultsError) as caught, held(out):
+        with pytest.raises(ResultsError) as caught, locked(out):
             pass
         refused.append(str(caught.value))
 
     engine.on_pass = come_in_between  # type: ignore[method-assign]
     assert main(arguments) == 0
     assert refused == [f"another run writes to {out}: wait for its end, or name another --out"]
-    with held(out):
+    with locked(out):
         assert main(arguments) == 1
     assert refused[0] in capsys.readouterr().err
     assert [row["scan"] for row in rows(out)] == ["scan.png"]
@@ -125,8 +125,8 @@ def test_cut_off_at_its_beginning_a_run_with_other_settings_leaves_no_rows_of_th
 
     ensemble.threshold = 0.95
     for place in (
-        "inference.cli.results.results_folder.write_whole",
-        "inference.cli.results.findings_file.write_whole",
+        "inference.cli.results.results_folder.write_atomically",
+        "inference.cli.results.findings_file.write_atomically",
     ):
         with monkeypatch.context() as patched:
             patched.setattr(place, killed)
