@@ -1,7 +1,6 @@
 """Who imports whom in this project, read from the files: nothing is imported to find out."""
 
 import ast
-import subprocess
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
@@ -11,14 +10,15 @@ Imports = Mapping[str, Collection[str]]
 """What each module or room imports, by dotted names."""
 
 
-def read_imports(folders: Collection[str] | None = None) -> dict[str, set[str]]:
+def read_imports(root: Path = ROOT) -> dict[str, set[str]]:
     """Return which of the project's modules each of them imports, at its top or later.
 
-    With `folders`, only of the modules in them. What is imported for its types alone counts too.
+    What is imported for its types alone counts too.
     """
-    paths = [path for path in _modules() if folders is None or path.split("/")[0] in folders]
-    names = {_name(path): path for path in paths}
-    return {name: set(_imported(ROOT / path, names)) - {name} for name, path in names.items()}
+    packages = [folder for folder in root.iterdir() if (folder / "__init__.py").exists()]
+    paths = [*root.glob("*.py"), *(path for folder in packages for path in folder.rglob("*.py"))]
+    names = {_name(path.relative_to(root)): path for path in sorted(paths)}
+    return {name: set(_imported(path, names)) - {name} for name, path in names.items()}
 
 
 def cycles(imports: Imports) -> list[list[str]]:
@@ -57,14 +57,8 @@ def without_detours(imports: Imports) -> dict[str, set[str]]:
     }
 
 
-def _modules() -> list[str]:
-    listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "*.py"]
-    found = subprocess.run(listed, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
-    return [path for path in found if not path.startswith(".") and (ROOT / path).exists()]
-
-
-def _name(path: str) -> str:
-    return path.removesuffix(".py").replace("/", ".").removesuffix(".__init__")
+def _name(path: Path) -> str:
+    return ".".join(path.with_suffix("").parts).removesuffix(".__init__")
 
 
 def _imported(path: Path, names: Collection[str]) -> Iterator[str]:

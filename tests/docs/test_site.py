@@ -1,14 +1,16 @@
 """The site of the documents: it is built without a warning, and loads nothing from the internet."""
 
 import re
-import runpy
 import subprocess
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
+import docs.house
+import docs.pipeline
 from tests.conftest import ROOT
 
 LOADED = {"script": "src", "img": "src", "iframe": "src", "source": "src", "link": "href", "object": "data"}
@@ -65,6 +67,7 @@ def test_the_site_has_what_is_kept_elsewhere(site: Path) -> None:
     assert "Model card" in (site / "model-card.html").read_text()
 
 
-def test_the_drawing_is_what_its_script_draws() -> None:
-    script = ROOT / "docs" / "pipeline.py"
-    assert script.with_suffix(".svg").read_text() == runpy.run_path(str(script))["drawing"]()
+@pytest.mark.parametrize("script", [docs.pipeline, docs.house])
+def test_a_drawing_is_what_its_script_draws(script: ModuleType) -> None:
+    assert script.__file__
+    assert Path(script.__file__).with_suffix(".svg").read_text() == script.drawing()

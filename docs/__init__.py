@@ -1,0 +1,1 @@
+"""The documents, and what draws their pictures and builds their site; nothing else imports this."""
