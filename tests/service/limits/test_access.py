@@ -11,6 +11,7 @@ import pytest
 from inference.errors import SettingsError
 from inference.settings import read_settings
 from tests.conftest import ROOT, Server, run_script, start_server, stop_server
+from tests.service.in_process import wait_until
 
 KEY, OTHER_KEY = "a-key-of-the-competition", "another-key-0123456789"
 OPEN = {"/", "/health/live", "/health/ready", "/v2/health/live", "/v2/health/ready"}
@@ -108,6 +109,7 @@ def test_a_key_is_in_no_log_and_no_metric_wherever_it_was_put(guarded: Server) -
 
 def test_json_lines_are_one_a_request(guarded: Server) -> None:
     ask(guarded, "POST", "/predict", {"X-API-Key": KEY, "X-Request-ID": "scan-41"})
+    wait_until(lambda: "scan-41" in guarded.log.read_text())  # the line follows its answer
     lines = [json.loads(line) for line in guarded.log.read_text().splitlines()]
     (line,) = [line for line in lines if line.get("request_id") == "scan-41"]
     assert (line["method"], line["route"], line["status"], line["level"]) == ("POST", "/predict", 200, "INFO")
