@@ -113,14 +113,13 @@ class Ensemble:
         A card, which a scan alone leaves half idle, is busy with several. The deadline is that of all.
         """
         started = time.perf_counter()
-        seen = [self._prepare(scan) for scan in scans]
-        prepared = time.perf_counter()
-        self._infer(seen, self.tta_ops, deadline or Deadline())
-        maps = [each.fold_maps.mean() for each in seen]  # (H, W) each
-        timings_s = {"prepare": prepared - started, "infer": time.perf_counter() - prepared}
+        prepared = [self._prepare(scan) for scan in scans]
+        began = time.perf_counter()
+        self._infer(prepared, self.tta_ops, deadline or Deadline())
+        maps = [scan.fold_maps.mean() for scan in prepared]  # (H, W) each
+        timings_s = {"prepare": began - started, "infer": time.perf_counter() - began}
         return [
-            self._conclude(each, probability_map, timings_s)
-            for each, probability_map in zip(seen, maps, strict=True)
+            self._conclude(scan, of_scan, timings_s) for scan, of_scan in zip(prepared, maps, strict=True)
         ]
 
     def probability_map(self, scan: Scan, tta_ops: tuple[str, ...] | None = None) -> FloatMap:
@@ -128,9 +127,9 @@ class Ensemble:
 
         The views are the ensemble's own unless others are named.
         """
-        seen = self._prepare(scan)
-        self._infer([seen], tta_ops or self.tta_ops, Deadline())
-        return seen.fold_maps.mean()
+        prepared = self._prepare(scan)
+        self._infer([prepared], tta_ops or self.tta_ops, Deadline())
+        return prepared.fold_maps.mean()
 
     def warm_up(self) -> None:
         """Segment a blank scan, so that the first real one finds everything in place."""
@@ -146,17 +145,17 @@ class Ensemble:
             "blank_below": self.blank_below,
         }
 
-    def _prepare(self, scan: Scan) -> "_SeenScan":
+    def _prepare(self, scan: Scan) -> "_PreparedScan":
         """Recognise a scan and make each fold's input of it; folds that prepare alike share theirs."""
         recognition = recognise(scan)
         grey = to_grey(recognition.scan)  # (H, W)
         preparations = tuple(fold.metadata.preparation for fold in self.folds)
         inputs = {preparation: preparation.prepare(grey) for preparation in preparations}  # (h, w) each
-        return _SeenScan(scan, recognition, preparations, tuple(inputs[each] for each in preparations))
+        return _PreparedScan(scan, recognition, preparations, tuple(inputs[each] for each in preparations))
 
-    def _infer(self, scans: Sequence["_SeenScan"], tta_ops: tuple[str, ...], deadline: Deadline) -> None:
+    def _infer(self, scans: Sequence["_PreparedScan"], tta_ops: tuple[str, ...], deadline: Deadline) -> None:
         """Show scans to every fold, as they are and then flipped, those of one size in one pass."""
-        by_size: dict[tuple[tuple[int, ...], ...], list[_SeenScan]] = defaultdict(list)
+        by_size: dict[tuple[tuple[int, ...], ...], list[_PreparedScan]] = defaultdict(list)
         for scan in scans:
             by_size[tuple(of_fold.shape for of_fold in scan.inputs)].append(scan)
         width = self.engine.views_per_pass
@@ -191,7 +190,7 @@ class Ensemble:
         return [sum_of_views(of_scan, ops) for of_scan in np.split(maps, len(inputs))]
 
     def _conclude(
-        self, seen: "_SeenScan", probability_map: FloatMap, timings_s: dict[str, float]
+        self, prepared: "_PreparedScan", probability_map: FloatMap, timings_s: dict[str, float]
     ) -> Prediction:
         """Return what a scan's map (H, W) says of it; `timings_s` are those of the stages before."""
         began = time.perf_counter()
@@ -201,22 +200,22 @@ class Ensemble:
             classifier=self.classifier,
             blank_below=self.blank_below,
         )
-        validate_segmentation(seen.scan, mask)
+        validate_segmentation(prepared.scan, mask)
         timings_s = timings_s | {"find": time.perf_counter() - began}
         return Prediction(
             mask,
             probability_map,
             probability,
-            tuple(seen.views),
+            tuple(prepared.views),
             {stage: 1000 * seconds for stage, seconds in timings_s.items()},
-            seen.fold_maps,
+            prepared.fold_maps,
             self.threshold,
-            seen.recognition.scan,
-            seen.recognition.warnings,
+            prepared.recognition.scan,
+            prepared.recognition.warnings,
         )
 
 
-class _SeenScan:
+class _PreparedScan:
     """A scan on its way through the folds: what each is shown, and what all have made of it so far."""
 
     def __init__(
