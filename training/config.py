@@ -26,12 +26,13 @@ class FitConfig(BaseModel):
     grown_labels: bool = False
     crop_size: tuple[int, int] = (320, 288)
     augmentation: bool = True
-    augmentations: Literal["default", "original"] = "default"
+    augmentations: Literal["default", "strong", "original"] = "default"
     vertical_flips: Annotated[float, Field(ge=0, le=1)] = 0.0
 
     patients_per_batch: Annotated[int, Field(ge=1)] = 5
     controls_per_batch: Annotated[int, Field(ge=0)] = 3
     lesion_paste: Annotated[float, Field(ge=0, le=1)] = 0.5
+    lesion_paste_patients: Annotated[float, Field(ge=0, le=1)] = 0.0
 
     encoder_weights: Literal["lite2", "imagenet"] | None = "lite2"
     start_from: Path | None = None

@@ -21,8 +21,7 @@ def choose_augmentation(config: FitConfig) -> A.Compose:
     """Build the pipeline that a run's configuration names."""
     if not config.augmentation:
         return build_crop(config.crop_size)
-    build = build_original_augmentation if config.augmentations == "original" else build_augmentation
-    return build(config.crop_size, vertical_flips=config.vertical_flips)
+    return AUGMENTATIONS[config.augmentations](config.crop_size, vertical_flips=config.vertical_flips)
 
 
 def build_augmentation(crop_size: tuple[int, int], *, vertical_flips: float = 0.0) -> A.Compose:
@@ -51,6 +50,43 @@ def build_augmentation(crop_size: tuple[int, int], *, vertical_flips: float = 0.
             A.RandomGamma(gamma_limit=(75, 130), p=0.4),
             A.GaussianBlur(sigma_limit=(0.3, 0.9), blur_limit=0, p=0.15),
             A.GaussNoise(std_range=(0.01, 0.04), p=0.2),
+            A.SaltAndPepper(amount=(0.001, 0.01), p=0.1),
+        ]
+    )
+
+
+def build_strong_augmentation(crop_size: tuple[int, int], *, vertical_flips: float = 0.0) -> A.Compose:
+    """Build wider changes than the default's, and elastic ones; images and masks as above."""
+    return A.Compose(
+        [
+            A.HorizontalFlip(p=0.5),
+            A.VerticalFlip(p=vertical_flips),
+            A.Affine(
+                scale=(0.75, 1.3),
+                rotate=(-12, 12),
+                shear={"x": (-4, 4), "y": (-4, 4)},
+                translate_percent={"x": (-0.06, 0.06), "y": (-0.06, 0.06)},
+                interpolation=cv2.INTER_LINEAR,
+                mask_interpolation=cv2.INTER_LINEAR,
+                fill=NO_UPTAKE,
+                fill_mask=0,
+                p=0.8,
+            ),
+            build_crop(crop_size),
+            A.ElasticTransform(
+                alpha=60,
+                sigma=9,
+                interpolation=cv2.INTER_LINEAR,
+                mask_interpolation=cv2.INTER_LINEAR,
+                border_mode=cv2.BORDER_CONSTANT,
+                fill=NO_UPTAKE,
+                fill_mask=0,
+                p=0.3,
+            ),
+            A.RandomBrightnessContrast(brightness_limit=0.15, contrast_limit=0.25, p=0.5),
+            A.RandomGamma(gamma_limit=(60, 165), p=0.6),
+            A.GaussianBlur(sigma_limit=(0.3, 1.1), blur_limit=0, p=0.2),
+            A.GaussNoise(std_range=(0.01, 0.05), p=0.25),
             A.SaltAndPepper(amount=(0.001, 0.01), p=0.1),
         ]
     )
@@ -85,28 +121,35 @@ def build_crop(crop_size: tuple[int, int]) -> A.Compose:
     )
 
 
+AUGMENTATIONS = {
+    "default": build_augmentation,
+    "strong": build_strong_augmentation,
+    "original": build_original_augmentation,
+}
+
+
 def paste_lesions(
-    control: GreyScan,
+    scan: GreyScan,
     patient: GreyScan,
     soft_label: SoftLabel,
     generator: np.random.Generator,
     *,
     shift_px: int = 12,
 ) -> tuple[GreyScan, SoftLabel]:
-    """Give a control a patient's lesions, as the projection itself would: the darker grey wins.
+    """Give a scan a patient's lesions, as the projection itself would: the darker grey wins.
 
     All arrays are uint8 (h, w) at the network's resolution; the two scans may differ in height.
-    Lesions keep their place up to a shift and a mirroring; where the control is darker still they
+    Lesions keep their place up to a shift and a mirroring; where the scan is darker still they
     cannot be seen and stay out of the label. Returns the new scan and its soft label.
     """
     lesion = np.where(soft_label > 0, patient, NO_UPTAKE).astype(np.uint8)
     if generator.random() < 0.5:
         lesion, soft_label = lesion[:, ::-1], soft_label[:, ::-1]
     shift = generator.integers(-shift_px, shift_px + 1, size=2)
-    lesion = _placed(lesion, control.shape, shift, NO_UPTAKE)  # (h, w)
-    share = _placed(soft_label, control.shape, shift, 0)  # (h, w)
-    darker = lesion < control
-    return np.minimum(control, lesion), np.where(darker, share, 0).astype(np.uint8)
+    lesion = _placed(lesion, scan.shape, shift, NO_UPTAKE)  # (h, w)
+    share = _placed(soft_label, scan.shape, shift, 0)  # (h, w)
+    darker = lesion < scan
+    return np.minimum(scan, lesion), np.where(darker, share, 0).astype(np.uint8)
 
 
 def _placed(image: np.ndarray, shape: tuple[int, ...], shift: np.ndarray, fill: int) -> np.ndarray:

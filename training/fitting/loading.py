@@ -52,6 +52,7 @@ class TrainingScans(Dataset[tuple[torch.Tensor, torch.Tensor]]):
         self.patients = [small for small, scan in kinds if scan.case.is_patient]
         self.controls = [small for small, scan in kinds if not scan.case.is_patient]
         self.lesion_paste = config.lesion_paste
+        self.lesion_paste_patients = config.lesion_paste_patients
         self.augmentation = choose_augmentation(config)
 
     def __getitem__(self, draw: Draw) -> tuple[torch.Tensor, torch.Tensor]:
@@ -61,6 +62,11 @@ class TrainingScans(Dataset[tuple[torch.Tensor, torch.Tensor]]):
         generator = np.random.default_rng(seed)
         if index < len(self.patients):
             grey, soft_label = self.patients[index].grey, self.patients[index].soft_label
+            # without it nothing is drawn for it, so that runs of before are repeated by their seeds
+            if self.lesion_paste_patients and generator.random() < self.lesion_paste_patients:
+                donor = self.patients[generator.integers(len(self.patients))]
+                grey, pasted = paste_lesions(grey, donor.grey, donor.soft_label, generator)
+                soft_label = np.maximum(soft_label, pasted)
         else:
             control = self.controls[index - len(self.patients)]
             grey, soft_label = control.grey, control.soft_label

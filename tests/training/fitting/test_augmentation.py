@@ -1,16 +1,17 @@
 import numpy as np
 import pytest
 
-from training.fitting.augmentation import build_augmentation, build_crop, paste_lesions
+from training.fitting.augmentation import AUGMENTATIONS, build_augmentation, build_crop, paste_lesions
 from training.phantoms.drawing import make_phantom
 
 PHANTOM = make_phantom(1, lesions=6, radius_px=(6, 9), size=(235, 192))
 SHARE = PHANTOM.label.astype(np.uint8) * 255
 
 
-def test_image_and_label_move_together() -> None:
+@pytest.mark.parametrize("kind", ["default", "strong"])
+def test_image_and_label_move_together(kind: str) -> None:
     """A label drawn into the image is found where the image was moved to."""
-    augmentation = build_augmentation((256, 192), vertical_flips=0.5)
+    augmentation = AUGMENTATIONS[kind]((256, 192), vertical_flips=0.5)
     marked = np.where(PHANTOM.label, 0, 255).astype(np.uint8)
     for seed in range(10):
         augmentation.set_random_seed(seed)

@@ -84,6 +84,19 @@ def test_controls_get_lesions_pasted_and_their_label_with_them(scans: list[Label
     assert all(never[6, seed][1].sum() == 0 for seed in range(4))
 
 
+def test_patients_get_others_lesions_pasted_beside_their_own(scans: list[LabelledScan]) -> None:
+    changes = {"crop_size": (448, 224), "augmentation": False}
+    plain = TrainingScans(scans, CONFIG.model_copy(update=changes))
+    pasted = TrainingScans(scans, CONFIG.model_copy(update=changes | {"lesion_paste_patients": 1.0}))
+    more = 0
+    for index in range(len(plain.patients)):
+        own, both = plain.patients[index], pasted[index, 3]
+        share = both[1].sum() - own.soft_label.sum() / 255
+        assert share > -1e-3, "a patient has lost lesions of its own"
+        more += share > 1
+    assert more
+
+
 def test_without_controls_batches_are_patients_alone(scans: list[LabelledScan]) -> None:
     data = FoldData([scan for scan in scans if scan.case.is_patient], [], CONFIG)
     assert [len(inputs) for inputs, _ in data.train_dataloader()] == [2, 2, 2]
