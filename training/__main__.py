@@ -190,7 +190,7 @@ def publish_command(
     ] = None,
 ) -> None:
     """Publish folds as W&B artifacts, and print their names for MODEL_ARTIFACTS."""
-    from training.publishing.publications import (
+    from training.publishing.artifact_contents import (
         find_publications,  # imports Matplotlib, as the curves need it
     )
 

@@ -12,7 +12,7 @@ from inference.artifact_names import ArtifactName, parse_artifact_name
 from inference.errors import WeightsError
 from inference.settings import Settings
 from inference.weights.artifact_cache import Artifact, ArtifactCache
-from inference.weights.artifact_download import Download, UnreachableError
+from inference.weights.download_process import Download, UnreachableError
 
 POLL_S = 0.1
 

@@ -19,7 +19,7 @@ from typing import Any
 from inference.artifact_names import ArtifactName, parse_artifact_name
 from inference.weights.activation_ranges import RANGES_SUFFIX
 from inference.weights.artifact_cache import Artifact, ArtifactCache, ArtifactFile
-from inference.weights.artifact_download import FILES_DIR, REPORT_FILE
+from inference.weights.download_process import FILES_DIR, REPORT_FILE
 from inference.weights.ensemble_file import ENSEMBLE_FILE
 from inference.weights.fold_file import CHECKPOINT_SUFFIXES
 from inference.weights.wandb_errors import RefusalError, explain

@@ -24,8 +24,8 @@ from service.page.layers import (
 from service.page.result_token import ResultToken, SegmentedScan, make_token
 from service.page.rethreshold import FORM_BYTES
 from service.page.samples import present
-from service.page.scale import STEP, slider_range
 from service.page.signature import Signer
+from service.page.slider import STEP, slider_range
 from service.page.threshold import ThresholdedScan, apply_threshold
 from service.page.volume_downloads import capture_of, dicom_download
 from utils import encode_request

@@ -20,7 +20,7 @@ from scipy import stats
 
 from benchmarks.service import measure_load
 from inference.engines.conversion import convert_folds, write_converted
-from inference.engines.export import export_converted
+from inference.engines.converted_folder import export_converted
 from inference.preparation import Preparation
 from inference.tta import FLIPS
 from inference.weights.ensemble_file import (

@@ -12,8 +12,8 @@ from inference.weights.fold_file import read_fold
 from tests.conftest import plain_settings
 from training.__main__ import main, phantoms, quantize, split
 from training.judging.choices import stamp_choices
-from training.judging.comparison import Comparison, compare
 from training.judging.evaluation import evaluate
+from training.judging.variant_comparison import Comparison, compare
 from training.publishing.export import export_runs
 from training.scans.dataset import DataError, find_cases, read_cases
 from training.scans.folds import Split, read_split, split_scans

@@ -15,12 +15,12 @@ from training.judging.alternatives import gather, score_alternatives
 from training.judging.calibration import calibrate as calibrate_maps
 from training.judging.calibration import choose
 from training.judging.choices import stamp_choices, with_scores
-from training.judging.comparison import compare
 from training.judging.competition import LIMIT_S, TIME_OUT, latency, play, recorded
 from training.judging.evaluation import evaluate, write_scores
 from training.judging.out_of_fold import count_held_out, held_out_scans, measure
 from training.judging.paired_comparison import pair, read_scores
 from training.judging.statistics import estimate_mean
+from training.judging.variant_comparison import compare
 from training.options import Data, Models, SplitFile, console
 from training.scans.dataset import DEFAULT_DATA_DIR, find_cases
 from training.scans.folds import SPLIT_FILE, read_split

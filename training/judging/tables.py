@@ -7,10 +7,10 @@ from rich.table import Table
 from training.judging.blanking import BlankPoint, choose_point
 from training.judging.calibration import ViewScore
 from training.judging.classification import ClassifierScore
-from training.judging.comparison import Comparison, Variant
 from training.judging.evaluation import ScanScore, summarize
 from training.judging.paired_comparison import PairedScores, ScoredScan, pair
 from training.judging.statistics import PairedDifference
+from training.judging.variant_comparison import Comparison, Variant
 
 DICE_BUDGETS = (0.0, 0.001, 0.0025, 0.005, 0.01, 0.02)
 """How much Dice the printed points of the curve may cost."""

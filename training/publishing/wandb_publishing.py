@@ -11,8 +11,8 @@ from pydantic import ValidationError
 
 from inference.errors import SegmentationError, SettingsError
 from inference.settings import Settings
-from inference.weights.artifact_download import FEW_RETRIES
-from training.publishing.publications import Publication, write_publication
+from inference.weights.download_process import FEW_RETRIES
+from training.publishing.artifact_contents import Publication, write_publication
 from training.publishing.wandb_upload import Answer, Folder, Order
 
 UPLOADER = "training.publishing.wandb_upload"

@@ -18,7 +18,7 @@ from tests.stand_ins.wandb_server import API_KEY, NO_FAULT, Fault, WandbServer
 from training.__main__ import main
 from training.config import write_run_id
 from training.phantoms.drawing import Phantom
-from training.publishing.publications import find_publications
+from training.publishing.artifact_contents import find_publications
 from training.publishing.wandb_upload import Order, explain
 from training.scans.dataset import DataError
 

@@ -1,7 +1,7 @@
 import pytest
 
 from service.page.result_token import LOWEST_THRESHOLD
-from service.page.scale import STEP, slider_range
+from service.page.slider import STEP, slider_range
 
 
 @pytest.mark.parametrize("threshold", [0.0004, 0.01, 0.015, 0.3, 0.305, 0.5, 0.97, 0.997])
