@@ -13,7 +13,7 @@ from docs.imports import Imports, read_imports, without_detours
 from docs.pipeline import BOX_HEIGHT, FAINT, FOLD, FONT_PX, INK, LINE, PAPER, SMALL_PX
 
 WIDTH, GAP, MARGIN = 940, 50, 20
-OUTSIDE = "#ececec"
+OUTSIDE, WAY = "#ececec", FOLD
 
 
 @dataclass(frozen=True)
@@ -36,27 +36,27 @@ FLOORS: tuple[tuple[Room, ...], ...] = (
         Room("deploy/", "containers, Ray Serve", (0, 3), ("deploy",), OUTSIDE),
         Room("benchmarks/", "how fast", (4, 8), ("benchmarks",), OUTSIDE),
     ),
+    (Room("api.py", "the routes", (0, 3), ("api",), OUTSIDE),),
     (
-        Room("api.py", "the routes", (0, 3), ("api",), OUTSIDE),
+        Room("service/", "what routes are made of", (0, 5), ("service",), OUTSIDE),
         Room("training/", "from labels to folds", (7, 12), ("training",), OUTSIDE),
     ),
     (
-        Room("service/", "what routes are made of", (0, 5), ("service",), OUTSIDE),
-        Room("client_test.py", "sends a scan", (6, 8), ("client_test",), OUTSIDE),
+        Room("client_test.py", "sends a scan", (5, 8), ("client_test",), OUTSIDE),
         Room("inference/cli/", "a command a file", (9, 12), ("inference.cli", "inference.__main__")),
     ),
     (Room("inference/report/", "what is said and drawn of a prediction", (3, 10), ("inference.report",)),),
+    (Room("predictor.py", "one ensemble a process", (9, 12), ("inference", "inference.predictor"), WAY),),
+    (Room("ensemble.py", "every fold sees every view", (6, 12), ("inference.ensemble",), WAY),),
+    (Room("inference/engines/", "what runs the networks", (6, 12), ("inference.engines",), WAY),),
     (
-        Room("predictor.py", "one ensemble a process", (9, 12), ("inference", "inference.predictor"), FOLD),
         Room("inference/volumes/", "from a PET volume to a scan", (0, 5), ("inference.volumes",)),
+        Room("inference/weights/", "where folds come from", (6, 12), ("inference.weights",)),
     ),
-    (Room("ensemble.py", "every fold sees every view", (6, 12), ("inference.ensemble",), FOLD),),
-    (Room("inference/engines/", "what runs the networks", (6, 12), ("inference.engines",)),),
-    (Room("inference/weights/", "where folds come from", (6, 12), ("inference.weights",)),),
     (
         Room(
             "recognition, preparation, tta, unet, findings, disagreement, deadline, settings, errors",
-            "the pipeline's parts, a concept a file",
+            "the pipeline's parts, a concept a file, with artifact_names, atomic_write and version",
             (0, 12),
             (
                 "inference.artifact_names",
@@ -72,7 +72,7 @@ FLOORS: tuple[tuple[Room, ...], ...] = (
                 "inference.unet",
                 "inference.version",
             ),
-            FOLD,
+            WAY,
         ),
     ),
     (Room("utils.py", "the competition's kit; it imports nothing of the project", (2, 10), ("utils",)),),

@@ -65,7 +65,9 @@ def _imported(path: Path, names: Collection[str]) -> Iterator[str]:
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names if alias.name in names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
+        elif (
+            isinstance(node, ast.ImportFrom) and node.module and not node.level
+        ):  # Ruff refuses relative ones
             for alias in node.names:
                 whole = f"{node.module}.{alias.name}"
                 yield from (found for found in [whole if whole in names else node.module] if found in names)

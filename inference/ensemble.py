@@ -103,24 +103,23 @@ class Ensemble:
         """Segment a scan, grey (H, W) or RGB (H, W, 3) uint8, white being no uptake.
 
         A scan on a black background is turned before; the mask is the same, and `warnings` say so.
-        With a deadline, views beyond the first are left out where there is no time for them.
+        With a deadline, views beyond those of the first pass are left out where there is no time for them.
         """
         return self.predict_batch([scan], deadline)[0]
 
     def predict_batch(self, scans: Sequence[Scan], deadline: Deadline | None = None) -> list[Prediction]:
         """Segment scans as `predict` does each, in one pass a fold for all that are prepared to one size.
 
-        A card, which a scan alone leaves half idle, is busy with several. The deadline is that of all.
+        A card, which a scan alone leaves half idle, is busy with several; how many of what size fit into
+        its memory is the caller's to know. The deadline is that of all, and so are the timings.
         """
         started = time.perf_counter()
         prepared = [self._prepare(scan) for scan in scans]
         began = time.perf_counter()
         self._infer(prepared, self.tta_ops, deadline or Deadline())
-        maps = [scan.fold_maps.mean() for scan in prepared]  # (H, W) each
+        maps = [one.fold_maps.mean() for one in prepared]  # (H, W) each
         timings_s = {"prepare": began - started, "infer": time.perf_counter() - began}
-        return [
-            self._conclude(scan, of_scan, timings_s) for scan, of_scan in zip(prepared, maps, strict=True)
-        ]
+        return [self._conclude(one, mean, timings_s) for one, mean in zip(prepared, maps, strict=True)]
 
     def probability_map(self, scan: Scan, tta_ops: tuple[str, ...] | None = None) -> FloatMap:
         """Return the tumour probability of every pixel, (H, W) float32: the mean over folds and views.
@@ -153,41 +152,47 @@ class Ensemble:
         inputs = {preparation: preparation.prepare(grey) for preparation in preparations}  # (h, w) each
         return _PreparedScan(scan, recognition, preparations, tuple(inputs[each] for each in preparations))
 
-    def _infer(self, scans: Sequence["_PreparedScan"], tta_ops: tuple[str, ...], deadline: Deadline) -> None:
+    def _infer(
+        self, prepared: Sequence["_PreparedScan"], tta_ops: tuple[str, ...], deadline: Deadline
+    ) -> None:
         """Show scans to every fold, as they are and then flipped, those of one size in one pass."""
         by_size: dict[tuple[tuple[int, ...], ...], list[_PreparedScan]] = defaultdict(list)
-        for scan in scans:
-            by_size[tuple(of_fold.shape for of_fold in scan.inputs)].append(scan)
+        for one in prepared:
+            by_size[tuple(image.shape for image in one.inputs)].append(one)
         width = self.engine.views_per_pass
         submitted = []
         for first in range(0, len(tta_ops), width):
             ops = tta_ops[first : first + width]
             for alike in by_size.values():
-                passes = [
-                    self._passes.submit(
-                        self._pass, fold, [scan.inputs[fold] for scan in alike], ops, deadline, first == 0
-                    )
-                    for fold in range(len(self.folds))
-                ]
+                passes = []
+                for fold in range(len(self.folds)):
+                    images = [one.inputs[fold] for one in alike]
+                    may_drop = first > 0
+                    passes.append(self._passes.submit(self._pass, fold, images, ops, deadline, may_drop))
                 submitted.append((ops, alike, passes))
-        for ops, alike, passes in submitted:
-            of_folds = [done.result() for done in passes]
-            in_time = [maps for maps in of_folds if maps is not None]
-            if len(in_time) == len(self.folds):
-                for scan, of_scan in zip(alike, zip(*in_time, strict=True), strict=True):
-                    scan.add(ops, of_scan)
+        try:
+            for ops, alike, passes in submitted:
+                of_folds = [done.result() for done in passes]
+                in_time = [maps for maps in of_folds if maps is not None]
+                if len(in_time) == len(self.folds):
+                    for one, maps_of_folds in zip(alike, zip(*in_time, strict=True), strict=True):
+                        one.add(ops, maps_of_folds)
+        finally:  # where one has failed, nobody waits for the others
+            for _, _, passes in submitted:
+                for waiting in passes:
+                    waiting.cancel()
 
     def _pass(
-        self, fold: int, inputs: Sequence[FloatMap], ops: tuple[str, ...], deadline: Deadline, must: bool
+        self, fold: int, images: Sequence[FloatMap], ops: tuple[str, ...], deadline: Deadline, may_drop: bool
     ) -> list[FloatMap] | None:
-        """Return a fold's maps (h, w), one a scan, summed over views; None where there is no time left."""
-        if not must and not deadline.allows_another_pass():
+        """Return a fold's maps (h, w), one an image, summed over views; None where there is no time left."""
+        if may_drop and not deadline.allows_another_pass():
             return None
-        views = np.concatenate([views_of(scan, ops) for scan in inputs])  # (scans * views, h, w)
+        views = np.concatenate([views_of(image, ops) for image in images])  # (images * views, h, w)
         started = time.monotonic()
-        maps = self.engine.run(fold, views)  # (scans * views, h, w)
+        maps = self.engine.run(fold, views)  # (images * views, h, w)
         deadline.took(time.monotonic() - started)
-        return [sum_of_views(of_scan, ops) for of_scan in np.split(maps, len(inputs))]
+        return [sum_of_views(of_image, ops) for of_image in np.split(maps, len(images))]
 
     def _conclude(
         self, prepared: "_PreparedScan", probability_map: FloatMap, timings_s: dict[str, float]
@@ -229,7 +234,7 @@ class _PreparedScan:
         self.recognition = recognition
         self.preparations = preparations
         self.inputs = inputs  # (h, w) float32 of each fold
-        self.sums = tuple(np.zeros_like(of_fold) for of_fold in inputs)  # (h, w) of each fold
+        self.sums = tuple(np.zeros_like(image) for image in inputs)  # (h, w) of each fold
         self.views: list[str] = []
 
     def add(self, ops: Sequence[str], maps: Sequence[FloatMap]) -> None:
@@ -280,7 +285,7 @@ def build_ensemble(
         folds,
         open_engine(folds, settings),
         tta_ops=ops,
-        threshold=settings.pred_threshold or threshold,
+        threshold=threshold if settings.pred_threshold is None else settings.pred_threshold,
         classifier=classifier,
         blank_below=blank_below if settings.blank_below is None else settings.blank_below,
     )

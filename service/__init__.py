@@ -1,1 +1,1 @@
-"""What `api.py` is made of: messages, problems, limits, readiness and logs."""
+"""What `api.py` is made of: a scan's content, turn and answer, probes, server. No mask is made here."""

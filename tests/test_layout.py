@@ -102,6 +102,12 @@ def test_the_pipeline_knows_nothing_of_what_is_above_it(imports: Imports) -> Non
         assert not outside_imports(path) & WEB, path
 
 
+def test_nothing_that_is_served_or_trained_imports_tests_or_documents(imports: Imports) -> None:
+    for name, imported in imports.items():
+        if not name.startswith(("tests", "docs")):
+            assert not {other.partition(".")[0] for other in imported} & {"tests", "docs", "example"}, name
+
+
 def test_no_room_is_full() -> None:
     folders = {path.parent for top in (*CODE, "tests") for path in (ROOT / top).rglob("*.py")}
     assert len(folders) > 30
@@ -110,9 +116,11 @@ def test_no_room_is_full() -> None:
 
 def test_every_room_says_what_lives_there() -> None:
     rooms = [path for top in ROOMS for path in (ROOT / top).rglob("__init__.py")]
+    said = [(ast.get_docstring(ast.parse(room.read_text())) or "").partition("\n")[0] for room in rooms]
     assert len(rooms) > 15
-    for room in rooms:
-        assert (ast.get_docstring(ast.parse(room.read_text())) or "").rstrip().endswith("."), room
+    assert len(set(said)) == len(said)
+    for room, sentence in zip(rooms, said, strict=True):
+        assert re.fullmatch(r".{50,}[.,:]", sentence), room
 
 
 def test_tests_mirror_the_rooms() -> None:
@@ -120,7 +128,7 @@ def test_tests_mirror_the_rooms() -> None:
     folders = {path.parent for top in CODE for path in (ROOT / "tests" / top).rglob("test_*.py")}
     assert len(folders) > 15
     for folder in folders:
-        assert (ROOT / folder.relative_to(ROOT / "tests")).is_dir(), folder
+        assert (ROOT / folder.relative_to(ROOT / "tests") / "__init__.py").exists(), folder
 
 
 def test_serving_imports_no_training() -> None:

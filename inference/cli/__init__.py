@@ -1,1 +1,1 @@
-"""The command line, a command a file: `python -m inference`."""
+"""The command line, a command a file: `python -m inference`. No mask is made here."""

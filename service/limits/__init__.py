@@ -1,1 +1,1 @@
-"""Who may ask, how much, and for how long: keys, places in the queue, bodies, connections."""
+"""Who may ask, how much and how long: keys, queue, bodies, connections; nothing is answered here."""

@@ -1,1 +1,1 @@
-"""What those see and set who run the service: logs, metrics, probes, signals, and the server itself."""
+"""What those who run the service see and set: logs, metrics, states, signals, port; no routes."""

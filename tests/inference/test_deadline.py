@@ -77,3 +77,14 @@ def test_an_engine_that_fails_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine, "run", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         slow_ensemble(engine).predict(np.zeros((64, 64), np.uint8))
+
+
+def test_after_a_pass_that_failed_no_other_is_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = SlowEngine()
+    ensemble = slow_ensemble(engine)
+    run = engine.run
+    monkeypatch.setattr(engine, "run", lambda fold, views: run(fold, views) if fold else 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        ensemble.predict(np.zeros((64, 64), np.uint8))
+    time.sleep(3 * PASS_S)
+    assert engine.passes < len(FLIPS) - 1

@@ -1,1 +1,1 @@
-"""From finished runs to what is served: exported folds, INT8's activation ranges, W&B artifacts."""
+"""From finished runs to what is served: exported folds, INT8's ranges, W&B artifacts; no judging."""

@@ -1,1 +1,1 @@
-"""The data set: scans and labels on disk, how they are dealt into folds, what their greys mean in units."""
+"""The data set: scans and labels on disk, their folds, what greys mean; nothing is changed here."""

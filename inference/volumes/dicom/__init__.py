@@ -1,1 +1,1 @@
-"""PET series in DICOM: read as volumes in SUV, and written back as MIP and mask."""
+"""PET series in DICOM, read as volumes in SUV, and written as MIP and mask; archives are in `pacs`."""

@@ -1,1 +1,1 @@
-"""One reader, and for NIfTI one writer, for each kind of volume file but DICOM."""
+"""A reader, and of NIfTI a writer, for each kind of volume file but DICOM; `reading` chooses one."""

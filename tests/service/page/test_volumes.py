@@ -73,8 +73,10 @@ def test_the_page_finds_what_the_api_finds_at_the_models_threshold_and_at_anothe
     result = client.post("/ui/segment", files=content).text
     answers = [(client.post("/analyze", files=content).json(), result)]
     monkeypatch.setattr(loaded, "threshold", OTHER_THRESHOLD)
-    recut = client.post("/ui/cut", files=form(fields_of(result) | {"threshold": str(OTHER_THRESHOLD)})).text
-    answers.append((client.post("/analyze", files=content).json(), recut))
+    cut_anew = client.post(
+        "/ui/cut", files=form(fields_of(result) | {"threshold": str(OTHER_THRESHOLD)})
+    ).text
+    answers.append((client.post("/analyze", files=content).json(), cut_anew))
     for analysis, shown in answers:
         findings = findings_of(shown)
         assert {said: findings[said] for said in SAID} == {said: analysis[said] for said in SAID}
