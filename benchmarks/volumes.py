@@ -18,9 +18,9 @@ SPACING_MM = (2.0, 2.0, 2.0)
 PROJECT = """
 import json, re, sys, time
 from pathlib import Path
-import inference.volumes.volume_scan as scan
+from inference.volumes.reading import scan_of_path
 before_s, before_cpu_s = time.monotonic(), time.process_time()
-made = scan.scan_of_path(Path(sys.argv[1]))
+made = scan_of_path(Path(sys.argv[1]))
 print(json.dumps({
     "wall_s": time.monotonic() - before_s,
     "cpu_s": time.process_time() - before_cpu_s,

@@ -19,7 +19,7 @@ YIELDING = "import os, runpy; os.nice(5); runpy.run_path('api.py', run_name='__m
 
 @pytest.mark.skipif(not Path("/proc").exists(), reason="reads the process's figures from /proc")
 def test_nothing_creeps_while_clients_send_scans_of_mixed_sizes(tmp_path: Path, server: Server) -> None:
-    fresh = start_server(tmp_path, "-c", YIELDING, TTA=False)  # a view more takes time, and no memory
+    fresh = start_server(tmp_path, "-c", YIELDING, TTA=False, DEADLINE_S=60)
     try:
         sizes = np.random.default_rng(0).integers((300, 300), (992, 501), size=(SIZES, 2))
         scans = [make_phantom(seed, size=(int(h), int(w))).grey for seed, (h, w) in enumerate(sizes)]

@@ -6,6 +6,8 @@ import math
 import re
 import socket
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -46,8 +48,13 @@ from training.phantoms.drawing import Phantom, make_phantom
 from utils import decode_request, validate_segmentation
 
 MODELS = ROOT / "models"
-WARM_START_S = 3
+LIBRARIES = "import cv2, fastapi, openvino, pydantic_settings, prometheus_client, uvicorn"
+WARM_START = 5
+"""How many times as long as importing its libraries a warm start may take. Where three times are usual,
+to import PyTorch makes it eight, and to convert folds many more."""
+
 STARTS = 5
+PATIENCE_S = 60
 CLIENTS, ROUNDS, ROUND_S, SURE = 16, 4, 2, 0.01
 STRETCHED = Preparation(input_size=(1024, 512))
 NO_TIME_S = 0.05
@@ -66,6 +73,14 @@ def four_views(tmp_path: Path, server: Server) -> Iterator[Server]:
     stop_server(running)
 
 
+@pytest.fixture
+def patient(tmp_path: Path, server: Server) -> Iterator[Server]:
+    """A service that refuses no scan for being late: how long many take is for the test to judge."""
+    running = start_server(tmp_path, DEADLINE_S=PATIENCE_S)
+    yield running
+    stop_server(running)
+
+
 def request_of(phantom: Phantom) -> dict[str, str]:
     return {"img": as_base64(file_bytes(phantom.grey))}
 
@@ -78,13 +93,17 @@ def imported(log: Path) -> set[str]:
 
 @pytest.mark.alone
 def test_a_warm_start_is_quick_and_imports_no_pytorch(tmp_path: Path, server: Server) -> None:
-    seconds = [math.inf]
-    while min(seconds) >= WARM_START_S and len(seconds) <= STARTS:  # other work on the machine only ever adds
-        started = time.monotonic()
-        warm = start_server(tmp_path / str(len(seconds)))
-        seconds.append(time.monotonic() - started)
+    times = [math.inf]
+    while (
+        min(times) >= WARM_START and len(times) <= STARTS
+    ):  # other work on the machine may disturb any of them
+        began = time.monotonic()
+        subprocess.run([sys.executable, "-c", LIBRARIES], check=True)
+        imports_s, started = time.monotonic() - began, time.monotonic()
+        warm = start_server(tmp_path / str(len(times)))
+        times.append((time.monotonic() - started) / imports_s)
         stop_server(warm)
-    assert min(seconds) < WARM_START_S
+    assert min(times) < WARM_START
     log = tmp_path / "imports"
     with log.open("wb") as stderr:
         watched = start_server(tmp_path, stderr=stderr, PYTHONPROFILEIMPORTTIME=1)
@@ -131,8 +150,8 @@ def test_an_exported_folder_is_served_where_there_is_no_pytorch(
 
 
 @pytest.mark.alone
-def test_many_clients_are_served_as_fast_as_one_and_none_waits_too_long(server: Server) -> None:
-    service, body = as_service(server), json.dumps(request_of(make_phantom(0, size=SIZES[0]))).encode()
+def test_many_clients_are_served_as_fast_as_one_and_none_waits_too_long(patient: Server) -> None:
+    service, body = as_service(patient), json.dumps(request_of(make_phantom(0, size=SIZES[0]))).encode()
     rounds = [
         [measure_load(service, [body], clients=clients, seconds=ROUND_S) for clients in (1, CLIENTS)]
         for _ in range(ROUNDS)

@@ -204,9 +204,9 @@ def test_fit_overfits_twelve_phantoms(tmp_path: Path) -> None:
         learning_rate=2e-3,
         ema_decay=0.8,
     )
-    started = time.monotonic()
+    started = time.process_time()  # whatever else runs on the machine
     weights = read_fold(fit(config, data_dir=folder, split=everything, run_dir=tmp_path / "run"))
-    assert time.monotonic() - started < 120
+    assert time.process_time() - started < 120
     ensemble = build_ensemble([weights], plain_settings(engine="torch"), tta_ops=("identity",), threshold=0.5)
     dice = [dice_score(scan.label, ensemble.predict(scan.grey).mask[..., 0]) for scan in scans]
     assert np.mean(dice) > 0.9, json.dumps([round(score, 2) for score in dice])
