@@ -163,11 +163,11 @@ class Ensemble:
         submitted = []
         for first in range(0, len(tta_ops), width):
             ops = tta_ops[first : first + width]
+            may_drop = first > 0
             for alike in by_size.values():
                 passes = []
                 for fold in range(len(self.folds)):
                     images = [one.inputs[fold] for one in alike]
-                    may_drop = first > 0
                     passes.append(self._passes.submit(self._pass, fold, images, ops, deadline, may_drop))
                 submitted.append((ops, alike, passes))
         try:

@@ -50,8 +50,7 @@ from utils import decode_request, validate_segmentation
 MODELS = ROOT / "models"
 LIBRARIES = "import cv2, fastapi, openvino, pydantic_settings, prometheus_client, uvicorn"
 WARM_START = 5
-"""How many times as long as importing its libraries a warm start may take. Where three times are usual,
-to import PyTorch makes it eight, and to convert folds many more."""
+"""How many times as long as importing its libraries a warm start may take; PyTorch's alone takes six."""
 
 STARTS = 5
 PATIENCE_S = 60
@@ -94,9 +93,7 @@ def imported(log: Path) -> set[str]:
 @pytest.mark.alone
 def test_a_warm_start_is_quick_and_imports_no_pytorch(tmp_path: Path, server: Server) -> None:
     times = [math.inf]
-    while (
-        min(times) >= WARM_START and len(times) <= STARTS
-    ):  # other work on the machine may disturb any of them
+    while min(times) >= WARM_START and len(times) <= STARTS:  # other work may disturb some of them
         began = time.monotonic()
         subprocess.run([sys.executable, "-c", LIBRARIES], check=True)
         imports_s, started = time.monotonic() - began, time.monotonic()

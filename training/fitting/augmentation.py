@@ -1,6 +1,9 @@
 """What a training scan goes through before the network sees it."""
 
 import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # read by albumentations when it is imported
 
@@ -24,69 +27,89 @@ def choose_augmentation(config: FitConfig) -> A.Compose:
     return AUGMENTATIONS[config.augmentations](config.crop_size, vertical_flips=config.vertical_flips)
 
 
-def build_augmentation(crop_size: tuple[int, int], *, vertical_flips: float = 0.0) -> A.Compose:
+@dataclass(frozen=True)
+class Changes:
+    """How much of a scan is changed: ranges, and in `_p` the share of scans that a change comes to."""
+
+    scale: tuple[float, float] = (0.85, 1.15)
+    rotate_deg: float = 8
+    shear_deg: float = 0
+    shift: float = 0.04
+    affine_p: float = 0.7
+    elastic_p: float = 0
+    brightness: float = 0.12
+    contrast: float = 0.15
+    brightness_contrast_p: float = 0.4
+    gamma: tuple[int, int] = (75, 130)
+    gamma_p: float = 0.4
+    blur_sigma: float = 0.9
+    blur_p: float = 0.15
+    noise_std: float = 0.04
+    noise_p: float = 0.2
+
+
+USUAL = Changes()
+
+STRONG = Changes(
+    scale=(0.75, 1.3),
+    rotate_deg=12,
+    shear_deg=4,
+    shift=0.06,
+    affine_p=0.8,
+    elastic_p=0.3,
+    brightness=0.15,
+    contrast=0.25,
+    brightness_contrast_p=0.5,
+    gamma=(60, 165),
+    gamma_p=0.6,
+    blur_sigma=1.1,
+    blur_p=0.2,
+    noise_std=0.05,
+    noise_p=0.25,
+)
+"""More of every change, and elastic ones too."""
+
+
+def build_augmentation(
+    crop_size: tuple[int, int], *, vertical_flips: float = 0.0, changes: Changes = USUAL
+) -> A.Compose:
     """Build the pipeline for scans already at the network's resolution.
 
     Image and mask are uint8 (h, w): grey (white is no uptake) and tumour share in 1/255.
     The result has `crop_size` (height, width), both multiples of 32. `vertical_flips` is the
     share of scans turned upside down.
     """
-    return A.Compose(
-        [
-            A.HorizontalFlip(p=0.5),
-            A.VerticalFlip(p=vertical_flips),
-            A.Affine(
-                scale=(0.85, 1.15),
-                rotate=(-8, 8),
-                translate_percent={"x": (-0.04, 0.04), "y": (-0.04, 0.04)},
-                interpolation=cv2.INTER_LINEAR,
-                mask_interpolation=cv2.INTER_LINEAR,
-                fill=NO_UPTAKE,
-                fill_mask=0,
-                p=0.7,
-            ),
-            build_crop(crop_size),
-            A.RandomBrightnessContrast(brightness_limit=0.12, contrast_limit=0.15, p=0.4),
-            A.RandomGamma(gamma_limit=(75, 130), p=0.4),
-            A.GaussianBlur(sigma_limit=(0.3, 0.9), blur_limit=0, p=0.15),
-            A.GaussNoise(std_range=(0.01, 0.04), p=0.2),
-            A.SaltAndPepper(amount=(0.001, 0.01), p=0.1),
-        ]
+    moved = {
+        "interpolation": cv2.INTER_LINEAR,
+        "mask_interpolation": cv2.INTER_LINEAR,
+        "fill": NO_UPTAKE,
+        "fill_mask": 0,
+    }
+    elastic = A.ElasticTransform(
+        alpha=60, sigma=9, border_mode=cv2.BORDER_CONSTANT, p=changes.elastic_p, **moved
     )
-
-
-def build_strong_augmentation(crop_size: tuple[int, int], *, vertical_flips: float = 0.0) -> A.Compose:
-    """Build wider changes than the default's, and elastic ones; images and masks as above."""
     return A.Compose(
         [
             A.HorizontalFlip(p=0.5),
             A.VerticalFlip(p=vertical_flips),
             A.Affine(
-                scale=(0.75, 1.3),
-                rotate=(-12, 12),
-                shear={"x": (-4, 4), "y": (-4, 4)},
-                translate_percent={"x": (-0.06, 0.06), "y": (-0.06, 0.06)},
-                interpolation=cv2.INTER_LINEAR,
-                mask_interpolation=cv2.INTER_LINEAR,
-                fill=NO_UPTAKE,
-                fill_mask=0,
-                p=0.8,
+                scale=changes.scale,
+                rotate=(-changes.rotate_deg, changes.rotate_deg),
+                shear=dict.fromkeys("xy", (-changes.shear_deg, changes.shear_deg)),
+                translate_percent=dict.fromkeys("xy", (-changes.shift, changes.shift)),
+                p=changes.affine_p,
+                **moved,
             ),
             build_crop(crop_size),
-            A.ElasticTransform(
-                alpha=60,
-                sigma=9,
-                interpolation=cv2.INTER_LINEAR,
-                mask_interpolation=cv2.INTER_LINEAR,
-                border_mode=cv2.BORDER_CONSTANT,
-                fill=NO_UPTAKE,
-                fill_mask=0,
-                p=0.3,
+            *([elastic] if changes.elastic_p else []),  # without it nothing is drawn for it
+            A.RandomBrightnessContrast(
+                brightness_limit=changes.brightness,
+                contrast_limit=changes.contrast,
+                p=changes.brightness_contrast_p,
             ),
-            A.RandomBrightnessContrast(brightness_limit=0.15, contrast_limit=0.25, p=0.5),
-            A.RandomGamma(gamma_limit=(60, 165), p=0.6),
-            A.GaussianBlur(sigma_limit=(0.3, 1.1), blur_limit=0, p=0.2),
-            A.GaussNoise(std_range=(0.01, 0.05), p=0.25),
+            A.RandomGamma(gamma_limit=changes.gamma, p=changes.gamma_p),
+            A.GaussianBlur(sigma_limit=(0.3, changes.blur_sigma), blur_limit=0, p=changes.blur_p),
+            A.GaussNoise(std_range=(0.01, changes.noise_std), p=changes.noise_p),
             A.SaltAndPepper(amount=(0.001, 0.01), p=0.1),
         ]
     )
@@ -121,9 +144,9 @@ def build_crop(crop_size: tuple[int, int]) -> A.Compose:
     )
 
 
-AUGMENTATIONS = {
+AUGMENTATIONS: dict[str, Callable[..., A.Compose]] = {
     "default": build_augmentation,
-    "strong": build_strong_augmentation,
+    "strong": partial(build_augmentation, changes=STRONG),
     "original": build_original_augmentation,
 }
 

@@ -30,7 +30,7 @@ def prediction() -> Prediction:
     return Prediction(mask, probability_map, 0.7, ("identity",), {}, nobody, 0.3, scan, ("a warning",))
 
 
-def uncut_of(prediction: Prediction, projected: Projected | None = None) -> SegmentedScan:
+def segmented_of(prediction: Prediction, projected: Projected | None = None) -> SegmentedScan:
     evidence = Evidence(prediction.probability_map, prediction.views, None, prediction.warnings, projected)
     return SegmentedScan(to_grey(prediction.scan), evidence)
 
@@ -38,7 +38,7 @@ def uncut_of(prediction: Prediction, projected: Projected | None = None) -> Segm
 @pytest.mark.parametrize("threshold", [LOWEST_THRESHOLD, 0.3, 0.31, 0.99])
 def test_what_is_kept_is_cut_as_the_map_itself(prediction: Prediction, threshold: float) -> None:
     whole = prediction.probability_map
-    segmented = make_token(uncut_of(prediction), 0.3).open()
+    segmented = make_token(segmented_of(prediction), 0.3).open()
     opened = segmented.evidence.probability_map
     assert (opened == 0).any()
     assert np.array_equal(segmented.scan, prediction.scan)
@@ -51,12 +51,12 @@ def test_what_is_kept_is_cut_as_the_map_itself(prediction: Prediction, threshold
 def test_a_threshold_lower_than_any_other_keeps_more_and_the_highest_is_always_there(
     prediction: Prediction,
 ) -> None:
-    low = make_token(uncut_of(prediction), 0.001).open().evidence.probability_map
+    low = make_token(segmented_of(prediction), 0.001).open().evidence.probability_map
     assert np.array_equal(cut_mask(low, 0.001), cut_mask(prediction.probability_map, 0.001))
     faint = np.full(SIZE, 0.002, dtype=np.float32)
     faint[3, 4] = 0.004
     object.__setattr__(prediction, "probability_map", faint)
-    assert make_token(uncut_of(prediction), 0.3).open().evidence.probability_map.max() == faint.max()
+    assert make_token(segmented_of(prediction), 0.3).open().evidence.probability_map.max() == faint.max()
 
 
 @pytest.mark.parametrize("size", [(25, 90), (7, 5), SIZE])
@@ -65,10 +65,10 @@ def test_a_volume_is_measured_at_any_threshold_as_before_it_was_kept(
 ) -> None:
     suv = np.random.default_rng(1).random(size, dtype=np.float32) * 20
     projected = Projected(suv, (2.5, 1 / 3), np.diag([-1 / 3, 9.0, -2.5, 1.0]))
-    segmented = uncut_of(prediction, projected)
-    kept = make_token(segmented, 0.3)
-    assert kept.volume is not None
-    again = ResultToken.model_validate_json(kept.model_dump_json()).open()
+    segmented = segmented_of(prediction, projected)
+    token = make_token(segmented, 0.3)
+    assert token.volume is not None
+    again = ResultToken.model_validate_json(token.model_dump_json()).open()
     assert again.evidence.projected is not None
     assert np.array_equal(again.evidence.projected.affine, projected.affine)
     for threshold in (LOWEST_THRESHOLD, 0.3, 0.9):
@@ -77,14 +77,14 @@ def test_a_volume_is_measured_at_any_threshold_as_before_it_was_kept(
         assert before.measures is not None
         assert len(before.measures.lesions) > 1
         assert after == before
-    few = uncut_of(prediction, projected)
+    few = segmented_of(prediction, projected)
     few.evidence.probability_map[5:] = 0
     volume = make_token(few, 0.3).volume
     assert volume is not None
     assert not volume.open().suv[size[0] // 2 :].any()  # what is never tumour does not travel
     for wrong in (packed(-suv), packed(suv[1:]), packed(suv * np.inf)):
         with pytest.raises(ScanError, match="drop the scan once more"):
-            kept.volume.model_copy(update={"suv": wrong}).open()
+            token.volume.model_copy(update={"suv": wrong}).open()
 
 
 def packed(values: npt.NDArray[np.floating]) -> str:
@@ -105,7 +105,7 @@ def packed(values: npt.NDArray[np.floating]) -> str:
     ],
 )
 def test_a_map_that_is_none_of_its_scan_is_refused(prediction: Prediction, probabilities: str) -> None:
-    forged = make_token(uncut_of(prediction), 0.3).model_copy(update={"probabilities": probabilities})
+    forged = make_token(segmented_of(prediction), 0.3).model_copy(update={"probabilities": probabilities})
     with pytest.raises(ScanError, match="drop the scan once more"):
         forged.open()
 
