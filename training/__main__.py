@@ -1,24 +1,22 @@
 """`python -m training`: from scans and labels to the folds that the service starts with."""
 
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 import typer
 from dotenv import load_dotenv
-from pydantic import ValidationError
 
-from inference.errors import SegmentationError
 from inference.settings import read_settings
 from inference.volumes.grey_scale import PIXEL_MM, SUV_MAX
+from training.card import commands as card
 from training.config import FitConfig
 from training.fitting.fit_folds import fit_folds, parse_folds
 from training.fitting.plan import Plan
 from training.fitting.recipes import RECIPES
 from training.judging import commands as judging
-from training.options import Data, Models, SplitFile, console
+from training.options import Data, Models, SplitFile, console, parse_changes, run
 from training.phantoms.drawing import write_phantoms, write_samples
 from training.publishing.export import export_runs
 from training.publishing.quantization import quantize_folds
@@ -29,6 +27,7 @@ from training.scans.greys import BODY_LENGTH_MM, LIVER_SUV_MEAN, measure_greys
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.add_typer(judging.app)
+app.add_typer(card.app)
 
 
 @app.command()
@@ -130,7 +129,7 @@ def fit(
         raise DataError("--ray trains several folds side by side: name them with --folds")
     if recipe not in RECIPES:
         raise DataError(f"--recipe {recipe} is none of {', '.join(RECIPES)}")
-    changes = RECIPES[recipe] | dict(_changes(option or []))
+    changes = RECIPES[recipe] | dict(parse_changes(option or []))
     changes |= {
         name: v for name, v in (("epochs", epochs), ("encoder_weights", encoder_weights)) if v is not None
     }
@@ -217,24 +216,7 @@ def quantize(
 def main() -> int:
     """Run a command; what the user can mend ends in one sentence, not in a traceback."""
     load_dotenv()
-    try:
-        app()
-    except (SegmentationError, OSError) as error:
-        console.print(f"error: {error}", markup=False, highlight=False)
-    except ValidationError as error:
-        fault = error.errors()[0]
-        where = ".".join(str(part) for part in fault["loc"])
-        console.print(f"error: {where}: {fault['msg']}", markup=False, highlight=False)
-    return 1
-
-
-def _changes(options: list[str]) -> Iterator[tuple[str, str | list[str] | None]]:
-    for option in options:
-        name, equals, value = option.partition("=")
-        if not equals:
-            raise typer.BadParameter(f"--set {option} is not NAME=VALUE")
-        single = None if value.lower() == "none" else value
-        yield name.replace("-", "_"), value.split(",") if "," in value else single
+    return run(app)
 
 
 if __name__ == "__main__":

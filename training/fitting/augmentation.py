@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # read by albumentations when it is imported
@@ -14,6 +13,7 @@ import numpy.typing as npt
 
 from inference.preparation import GreyScan
 from training.config import FitConfig
+from training.fitting.changes import STRONG, USUAL, Changes
 
 NO_UPTAKE = 255
 
@@ -25,49 +25,6 @@ def choose_augmentation(config: FitConfig) -> A.Compose:
     if not config.augmentation:
         return build_crop(config.crop_size)
     return AUGMENTATIONS[config.augmentations](config.crop_size, vertical_flips=config.vertical_flips)
-
-
-@dataclass(frozen=True)
-class Changes:
-    """How much of a scan is changed: ranges, and in `_p` the share of scans that a change comes to."""
-
-    scale: tuple[float, float] = (0.85, 1.15)
-    rotate_deg: float = 8
-    shear_deg: float = 0
-    shift: float = 0.04
-    affine_p: float = 0.7
-    elastic_p: float = 0
-    brightness: float = 0.12
-    contrast: float = 0.15
-    brightness_contrast_p: float = 0.4
-    gamma: tuple[int, int] = (75, 130)
-    gamma_p: float = 0.4
-    blur_sigma: float = 0.9
-    blur_p: float = 0.15
-    noise_std: float = 0.04
-    noise_p: float = 0.2
-
-
-USUAL = Changes()
-
-STRONG = Changes(
-    scale=(0.75, 1.3),
-    rotate_deg=12,
-    shear_deg=4,
-    shift=0.06,
-    affine_p=0.8,
-    elastic_p=0.3,
-    brightness=0.15,
-    contrast=0.25,
-    brightness_contrast_p=0.5,
-    gamma=(60, 165),
-    gamma_p=0.6,
-    blur_sigma=1.1,
-    blur_p=0.2,
-    noise_std=0.05,
-    noise_p=0.25,
-)
-"""More of every change, and elastic ones too."""
 
 
 def build_augmentation(
@@ -110,7 +67,7 @@ def build_augmentation(
             A.RandomGamma(gamma_limit=changes.gamma, p=changes.gamma_p),
             A.GaussianBlur(sigma_limit=(0.3, changes.blur_sigma), blur_limit=0, p=changes.blur_p),
             A.GaussNoise(std_range=(0.01, changes.noise_std), p=changes.noise_p),
-            A.SaltAndPepper(amount=(0.001, 0.01), p=0.1),
+            A.SaltAndPepper(amount=(0.001, 0.01), p=changes.salt_pepper_p),
         ]
     )
 

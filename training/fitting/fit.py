@@ -1,9 +1,7 @@
 """`python -m training fit`: train one fold, resumable at any time, into a folder of its own."""
 
-import subprocess
 import warnings
 from pathlib import Path
-from typing import Any
 
 import lightning as L
 import torch
@@ -11,17 +9,19 @@ from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, ModelCheck
 from lightning.pytorch.loggers import CSVLogger, Logger
 from loguru import logger
 
-from inference.weights.checkpoints import load_network, save_fold
-from inference.weights.fold_file import FoldFile, FoldMetadata, read_fold
+from inference.weights.checkpoints import save_fold
+from inference.weights.fold_file import FoldMetadata
 from training.config import WEIGHTS_FILE, FitConfig, read_config, write_config
 from training.fitting.curves import METRICS_DIR, plot_curves
 from training.fitting.examples import ExampleMasks, phantom_examples, scan_examples
 from training.fitting.loading import FoldData
-from training.fitting.module import BatchStatistics, FoldModule, recompute_batch_statistics
+from training.fitting.module import BatchStatistics, FoldModule
 from training.fitting.precision import keep_depthwise_in_float32, resolve_precision
 from training.fitting.tracking import RunTracker, tracked
+from training.network.batch_statistics import recompute_batch_statistics
+from training.network.origin import describe_origin, start_from
 from training.scans.dataset import DataError, find_cases, read_cases
-from training.scans.folds import Split, read_split, trained_fold, write_split
+from training.scans.folds import Split, read_split, write_split
 
 SPLIT_COPY = "folds.json"
 CHECKPOINTS_KEPT = 2
@@ -60,8 +60,11 @@ def fit(
     L.seed_everything(config.seed, workers=True, verbose=False)
     torch.set_float32_matmul_precision("high")
     module = FoldModule(config)
-    started_from = _start_from(config.start_from, module, config, split) if config.start_from else None
-    origin = _origin(split, data, started_from)
+    started_from = None
+    if config.start_from is not None:
+        started_from = start_from(config.start_from, module.network, config.fold, split)
+    patients, controls = len(data.training.patients), len(data.training.controls)
+    origin = describe_origin(split, patients=patients, controls=controls, started_from=started_from)
     with tracked(run_dir, config.model_dump(mode="json") | origin) as tracker:
         shown = phantom_examples() + (scan_examples(data.held_out_patients) if log_scans else [])
         examples = ExampleMasks(shown, run_dir, tracker)
@@ -132,35 +135,6 @@ def _reopen(run_dir: Path, wanted: FitConfig, split: Split) -> FitConfig:
     return config
 
 
-def _start_from(path: Path, module: FoldModule, config: FitConfig, split: Split) -> FoldFile:
-    """Give the network a fold's weights to start from, and return that fold.
-
-    `path` is a file, or a folder of runs or of exported folds. Only weights of the same fold and split will
-    do: any others have seen scans that are held out here.
-    """
-    path = _weights_of(path, config.fold)
-    fold = read_fold(path)
-    if trained_fold(fold.metadata, split) != config.fold:
-        raise DataError(
-            f"{path} was trained on scans that fold {config.fold} holds out: start from that fold"
-        )
-    module.network.load_state_dict(load_network(fold).state_dict())
-    return fold
-
-
-def _weights_of(path: Path, fold: int) -> Path:
-    """Return the file of a fold's weights that `path` is, or that is in it."""
-    if not path.is_dir():
-        return path
-    inside = [path / f"fold{fold}" / WEIGHTS_FILE, path / f"fold{fold}.safetensors"]
-    found = next((weights for weights in inside if weights.exists()), None)
-    if found is None:
-        raise DataError(
-            f"{path} has neither {inside[0].relative_to(path)} nor {inside[1].name} to start from"
-        )
-    return found
-
-
 def _read_data(config: FitConfig, data_dir: Path, split: Split) -> FoldData:
     cases = find_cases(data_dir)
     training = read_cases(split.training(cases, config.fold))
@@ -217,26 +191,3 @@ def _callbacks(config: FitConfig, data: FoldData, run_dir: Path) -> list[Callbac
     )
     averaging = Averaging(decay=config.ema_decay)
     return [averaging, BatchStatistics(data), Curves(run_dir), TQDMProgressBar(refresh_rate=5), checkpoints]
-
-
-def _origin(split: Split, data: FoldData, started_from: FoldFile | None) -> dict[str, Any]:
-    """Return where the weights come from, beyond their configuration, through all runs before this one."""
-    return {
-        "split_sha256": split.sha256,
-        "patients": len(data.training.patients),
-        "controls": len(data.training.controls),
-        "start_from_sha256": started_from.sha256 if started_from else None,
-        "start_from_training": started_from.metadata.training if started_from else None,
-        "commit": _commit(),
-        "torch": torch.__version__,
-    }
-
-
-def _commit() -> str | None:
-    """Return the git commit of this code, marked where files differ from it; None outside a checkout."""
-    command = ["git", "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"]
-    try:
-        found = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return found.stdout.strip()

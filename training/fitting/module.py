@@ -1,6 +1,5 @@
 """The network in training: loss, optimiser, averaged weights, batch statistics, validation."""
 
-from collections.abc import Iterable
 from typing import Any
 
 import lightning as L
@@ -13,8 +12,9 @@ from inference.unet import build_unet
 from inference.weights.fold_file import METADATA_KEY, FoldMetadata
 from training.config import FitConfig
 from training.fitting.loading import FoldData
-from training.fitting.losses import LOSSES
-from training.fitting.pretrained import read_lite2, start_from_lite2
+from training.network.batch_statistics import recompute_batch_statistics
+from training.network.losses import LOSSES
+from training.network.pretrained import read_lite2, start_from_lite2
 from training.scans.dataset import LabelledScan
 from utils import dice_score
 
@@ -109,26 +109,3 @@ class BatchStatistics(Callback):
         """Recompute them for the weights that are about to be validated."""
         assert isinstance(pl_module, FoldModule)
         recompute_batch_statistics(pl_module.network, self.data.statistics_batches())
-
-
-def recompute_batch_statistics(network: nn.Module, batches: Iterable[torch.Tensor]) -> None:
-    """Set running means and variances of batch normalisation to their averages over batches.
-
-    `batches` are inputs (B, 1, h, w). Everything else in the network (drop connect) behaves as it
-    does in serving; weights and modes are left as they were.
-    """
-    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
-    momenta = [norm.momentum for norm in norms]
-    was_training = network.training
-    network.eval()
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None  # cumulative average
-        norm.train()
-    device = next(network.parameters()).device
-    with torch.no_grad():
-        for inputs in batches:
-            network(inputs.to(device).contiguous(memory_format=torch.channels_last))
-    for norm, momentum in zip(norms, momenta, strict=True):
-        norm.momentum = momentum
-    network.train(was_training)

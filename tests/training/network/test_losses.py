@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from training.fitting.losses import LOSSES, batch_dice_loss, patient_dice_loss
+from training.network.losses import LOSSES, batch_dice_loss, patient_dice_loss
 
 LABELS = torch.zeros(2, 1, 8, 8)
 LABELS[0, 0, 2:6, 2:6] = 1  # the second scan is a control

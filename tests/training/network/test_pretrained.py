@@ -7,7 +7,7 @@ from torch import nn
 from inference.unet import build_unet
 from training.config import FitConfig
 from training.fitting.module import FoldModule
-from training.fitting.pretrained import STEEPNESS, read_lite2, start_from_lite2
+from training.network.pretrained import STEEPNESS, read_lite2, start_from_lite2
 from training.phantoms.drawing import make_phantom
 
 B3_IMAGE_SIZE = 300  # decides where strided convolutions pad; given to both, so that they pad alike

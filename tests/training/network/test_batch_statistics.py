@@ -1,8 +1,7 @@
 import torch
 from torch import nn
 
-from training.fitting.module import recompute_batch_statistics
-from training.fitting.precision import keep_depthwise_in_float32
+from training.network.batch_statistics import recompute_batch_statistics
 
 
 def small_network() -> tuple[nn.Sequential, nn.Conv2d, nn.BatchNorm2d]:
@@ -31,16 +30,3 @@ def test_the_mode_is_left_as_it_was() -> None:
     network.train()
     recompute_batch_statistics(network, [torch.randn(2, 1, 8, 8)])
     assert all(module.training for module in network.modules())
-
-
-def test_depthwise_convolutions_stay_in_float32_under_autocast() -> None:
-    network, _, _ = small_network()
-    plain = network(torch.ones(1, 1, 8, 8))
-    keep_depthwise_in_float32(network)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        hidden = network[0](torch.ones(1, 1, 8, 8))
-        output = network[2](hidden)
-    assert hidden.dtype == torch.bfloat16
-    assert output.dtype == torch.float32
-    assert output.shape == plain.shape
-    assert isinstance(network[2], nn.Conv2d)
