@@ -71,7 +71,7 @@ class CardTrainer:
     ) -> None:
         self.config, self.split, self.device = config, split, device
         self.scans = {scan.case.name: scan for scan in scans}
-        self.network = build_unet().to(device, memory_format=torch.channels_last)
+        self.network = build_unet().to(device).to(memory_format=torch.channels_last)
         self.forward = torch.compile(self.network) if config.compiled else self.network
         self.initial = {name: tensor.clone() for name, tensor in self.network.state_dict().items()}
 

@@ -4,7 +4,7 @@ import contextlib
 import csv
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,12 +60,12 @@ class FoldRun:
         losses: list[torch.Tensor] = []
         began, saved_s = time.monotonic() - self.elapsed_s, self.elapsed_s
         self.network.train()
-        with _metrics(run_dir / METRICS_FILE) as metrics:
+        with _metrics(run_dir / METRICS_FILE) as write_row:
             while self.progress < 1:
                 losses.append(self.take_step())
                 if self.step % REPORT_EVERY == 0 or self.batches.device.type == "cpu":
                     loss = float(torch.stack(losses).mean())  # waits for the card
-                    metrics.writerow(
+                    write_row(
                         [self.step, f"{self.elapsed_s:.1f}", f"{self.learning_rate():.3g}", f"{loss:.4f}"]
                     )
                     losses.clear()
@@ -142,10 +142,10 @@ class FoldRun:
 
 
 @contextlib.contextmanager
-def _metrics(path: Path) -> "Iterator[csv._writer]":
+def _metrics(path: Path) -> Iterator[Callable[[Sequence[object]], object]]:
     begun = path.exists()
     with path.open("a", newline="") as file:
         writer = csv.writer(file)
         if not begun:
             writer.writerow(["step", "seconds", "learning_rate", "loss"])
-        yield writer
+        yield writer.writerow
