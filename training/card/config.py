@@ -23,7 +23,7 @@ class CardConfig(BaseModel):
     minutes: Annotated[float, Field(gt=0)] = 8.0
     seed: int = 0
 
-    input_scale: Annotated[float, Field(gt=0, le=4)] = 0.86
+    input_scale: Annotated[float, Field(gt=0, le=4)] = 0.88
     crop_size: tuple[int, int] = (384, 352)
     patients_per_batch: Annotated[int, Field(ge=1)] = 20
     controls_per_batch: Annotated[int, Field(ge=0)] = 12
@@ -42,7 +42,9 @@ class CardConfig(BaseModel):
     warmup_share: Annotated[float, Field(gt=0, lt=1)] = 0.1
     clip_norm: Annotated[float, Field(gt=0)] = 5.0
     ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.998
+    statistics_batches: Annotated[int, Field(ge=1)] = 40
     closing_share: Annotated[float, Field(gt=0, lt=1)] = 0.08
+    checkpoint_every_s: Annotated[float, Field(gt=0)] = 60.0
     compiled: bool = False
 
     @field_validator("crop_size")

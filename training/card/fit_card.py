@@ -25,6 +25,8 @@ from training.scans.folds import Split
 CONFIG_FILE = "card.json"
 MAPS_FILE = "held_out_maps.npz"
 SCORES_FILE = "held_out.json"
+LEAST_SECONDS = 1.0
+"""What a fold gets where those before it, or compiling, have taken all the time that there was."""
 
 
 def fit_card(
@@ -56,9 +58,11 @@ def fit_card(
         folder.mkdir(exist_ok=True)
         weights = folder / WEIGHTS_FILE
         if not weights.exists():
-            left = deadline - time.monotonic() if not resume else 60 * config.minutes
-            share = len(config.folds) - (number if not resume else 0)
-            trainer.fit_fold(fold, folder, seconds=left * (1 - config.closing_share) / share)
+            left, folds_left = deadline - time.monotonic(), len(config.folds) - number
+            if resume:  # what is left of the first run's minutes is not known: a fold gets its share of all
+                left, folds_left = 60 * config.minutes, len(config.folds)
+            seconds = left * (1 - config.closing_share) / folds_left
+            trainer.fit_fold(fold, folder, seconds=max(seconds, LEAST_SECONDS))
         written.append(weights)
     return written
 

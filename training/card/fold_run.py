@@ -18,9 +18,7 @@ from training.network.losses import LOSSES
 
 CHECKPOINT_FILE = "checkpoint.pt"
 METRICS_FILE = "metrics.csv"
-CHECKPOINT_EVERY_S = 60.0
 REPORT_EVERY = 20
-STATISTICS_BATCHES = 40
 FIRST_STATISTICS_BATCH = 10**9
 """Batches for the statistics at the end are none of those that were trained on."""
 
@@ -70,7 +68,7 @@ class FoldRun:
                     )
                     losses.clear()
                 self.elapsed_s = time.monotonic() - began
-                if self.elapsed_s - saved_s > CHECKPOINT_EVERY_S:
+                if self.elapsed_s - saved_s > self.config.checkpoint_every_s:
                     self.save(run_dir / CHECKPOINT_FILE)
                     saved_s = self.elapsed_s
         self.save(run_dir / CHECKPOINT_FILE)
@@ -108,7 +106,7 @@ class FoldRun:
         """Take the averaged weights, and compute the batch statistics that they never had."""
         with torch.no_grad():
             torch._foreach_copy_(list(self.network.parameters()), self.average)
-        numbers = range(FIRST_STATISTICS_BATCH, FIRST_STATISTICS_BATCH + STATISTICS_BATCHES)
+        numbers = range(FIRST_STATISTICS_BATCH, FIRST_STATISTICS_BATCH + self.config.statistics_batches)
         with self._half_precision():
             recompute_batch_statistics(
                 self.network, (self.batches.draw(number, synthetic=False)[0] for number in numbers)
@@ -143,8 +141,8 @@ class FoldRun:
 
 @contextlib.contextmanager
 def _metrics(path: Path) -> Iterator[Callable[[Sequence[object]], object]]:
-    begun = path.exists()
-    with path.open("a", newline="") as file:
+    begun = path.exists() and path.stat().st_size > 0
+    with path.open("a", newline="", buffering=1) as file:
         writer = csv.writer(file)
         if not begun:
             writer.writerow(["step", "seconds", "learning_rate", "loss"])
