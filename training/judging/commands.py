@@ -82,6 +82,7 @@ def evaluate_command(
     scores = list(_tracked(scoring, total))
     write_scores(scores, out)
     console.print(tables.scores(scores))
+    console.print(tables.lesions(scores))
     console.print(f"every scan's score: {out}")
 
 

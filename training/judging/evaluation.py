@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from inference.ensemble import build_ensemble
@@ -17,10 +18,33 @@ from training.scans.dataset import Label, LabelledScan, find_cases, read_cases
 from training.scans.folds import Split, trained_fold
 from utils import dice_score
 
+LESION_SIZES_PX = (10, 30, 100)
+"""Where one class of lesions ends and the next begins."""
+
+
+@dataclass(frozen=True)
+class LesionScore:
+    """One connected lesion of a label: whether any of it was marked, and the Dice with what marks it."""
+
+    px: int
+    found: bool
+    dice: float
+
+
+@dataclass(frozen=True)
+class LesionSummary:
+    """The lesions of at least `at_least_px` and of less than `below_px` (None: of any size)."""
+
+    at_least_px: int
+    below_px: int | None
+    lesions: int
+    found: float
+    mean_dice: float
+
 
 @dataclass(frozen=True)
 class ScanScore:
-    """What one fold made of one scan that it never saw; a control has no Dice."""
+    """What one fold made of one scan that it never saw; a control has no Dice, and no lesions."""
 
     scan: str
     fold: int
@@ -29,6 +53,7 @@ class ScanScore:
     predicted_px: int
     false_positive_px: int
     tumor_probability: float
+    lesions: tuple[LesionScore, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -120,10 +145,11 @@ def summarize(scores: Iterable[ScanScore]) -> Summary:
 
 
 def write_scores(scores: Iterable[ScanScore], path: Path) -> None:
-    """Write one line a scan as CSV."""
+    """Write one line a scan as CSV, without its lesions."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, [field.name for field in fields(ScanScore)])
+        columns = [field.name for field in fields(ScanScore) if field.name != "lesions"]
+        writer = csv.DictWriter(file, columns, extrasaction="ignore")
         writer.writeheader()
         writer.writerows(asdict(score) for score in scores)
 
@@ -138,4 +164,33 @@ def score_mask(scan: LabelledScan, fold: int, predicted: Label, tumor_probabilit
         predicted_px=int(predicted.sum()),
         false_positive_px=int((predicted & ~scan.label).sum()),
         tumor_probability=tumor_probability,
+        lesions=score_lesions(scan.label, predicted),
     )
+
+
+def score_lesions(label: Label, predicted: Label) -> tuple[LesionScore, ...]:
+    """Score each connected lesion of a label (H, W) bool against a mask (H, W) bool.
+
+    What marks a lesion are the mask's regions that touch it, less what they mark of other lesions.
+    """
+    count, lesions = cv2.connectedComponents(label.astype(np.uint8))
+    _, regions = cv2.connectedComponents(predicted.astype(np.uint8))
+    scored = []
+    for number in range(1, count):
+        lesion = lesions == number
+        touching = np.unique(regions[lesion & predicted])
+        marked = np.isin(regions, touching[touching > 0]) & (lesion | ~label)
+        scored.append(LesionScore(int(lesion.sum()), bool(len(touching)), dice_score(lesion, marked)))
+    return tuple(scored)
+
+
+def summarize_lesions(scores: Iterable[ScanScore]) -> list[LesionSummary]:
+    """Return, for each class of sizes, how many lesions there are and how they were marked."""
+    lesions = [lesion for score in scores for lesion in score.lesions]
+    summaries = []
+    for low, high in zip((1, *LESION_SIZES_PX), (*LESION_SIZES_PX, None), strict=True):
+        of_size = [lesion for lesion in lesions if low <= lesion.px and (high is None or lesion.px < high)]
+        found = float(np.mean([lesion.found for lesion in of_size])) if of_size else float("nan")
+        dice = float(np.mean([lesion.dice for lesion in of_size])) if of_size else float("nan")
+        summaries.append(LesionSummary(low, high, len(of_size), found, dice))
+    return summaries

@@ -7,7 +7,7 @@ from rich.table import Table
 from training.judging.blanking import BlankPoint, choose_point
 from training.judging.calibration import ViewScore
 from training.judging.classification import ClassifierScore
-from training.judging.evaluation import ScanScore, summarize
+from training.judging.evaluation import ScanScore, summarize, summarize_lesions
 from training.judging.paired_comparison import PairedScores, ScoredScan, pair
 from training.judging.statistics import PairedDifference
 from training.judging.variant_comparison import Comparison, Variant
@@ -23,6 +23,18 @@ def scores(scored: Sequence[ScanScore]) -> Table:
         table.add_row(str(fold), *_summary([score for score in scored if score.fold == fold]))
     table.add_section()
     table.add_row("all", *_summary(scored))
+    return table
+
+
+def lesions(scored: Iterable[ScanScore]) -> Table:
+    """Return what a lesion's size does: how many were found at all, and how well each was outlined."""
+    table = Table("lesions of", "lesions", "found", "mean Dice of a lesion")
+    for summary in summarize_lesions(scored):
+        low, high = summary.at_least_px, summary.below_px
+        size = f"{low} px and more" if high is None else f"{low} to {high - 1} px"
+        if summary.lesions:
+            figures = [f"{summary.found:.0%}", f"{summary.mean_dice:.3f}"]
+            table.add_row(size, str(summary.lesions), *figures)
     return table
 
 
