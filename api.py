@@ -5,6 +5,7 @@ import os
 import sys
 import time
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
@@ -169,15 +170,17 @@ def _note(segmented: Segmented[Any], request: Request, response: Response) -> No
 
 def main() -> int:
     """Start the service from the environment; a broken set-up ends here, in one sentence."""
-    interrupted = StartSignals()
+    began, interrupted = time.monotonic(), StartSignals()
     try:
         settings = read_settings()
         configure_logging(settings)
         for sentence in misspelt_settings():
             logger.warning(sentence)
-        listener = bind(settings)
-        ensemble = load_ensemble(settings)
-        app = create_app(settings, ensemble)
+        listener, address = bind(settings)
+        with ThreadPoolExecutor(1) as building:  # the routes, while the folds are compiled
+            building_app = building.submit(create_app, settings)
+            ensemble = load_ensemble(settings)
+        app = building_app.result()
     except SegmentationError as error:
         print(f"The service cannot start: {str(error).rstrip('.')}.", file=sys.stderr)
         return 1
@@ -185,15 +188,16 @@ def main() -> int:
         return interrupted.status
     if interrupted.seen:
         return interrupted.status
-    server = Server(app)
-    app.state.service.on_failure = server.end
+    server, service = Server(app), app.state.service
+    service.ensemble, service.address, service.started = ensemble, address, began
+    service.on_failure = server.end
     try:
         server.run(sockets=[listener])
     except KeyboardInterrupt:  # before the server listens to signals itself
         return interrupted.status
     logger.complete()
-    status = 1 if app.state.service.state is State.FAILED else 0
-    if server.has_cut_off or app.state.service.engine_hangs:
+    status = 1 if service.state is State.FAILED else 0
+    if server.has_cut_off or service.engine_hangs:
         os._exit(status)  # scans that nobody waits for any more are not waited for either
     return status
 

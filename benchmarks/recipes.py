@@ -19,7 +19,6 @@ from inference.engines.torch_engine import TorchEngine
 from inference.ensemble import Ensemble
 from inference.errors import SettingsError
 from inference.preparation import ORIGINAL_PREPARATION, Preparation
-from inference.settings import Settings
 from inference.tta import FLIPS
 from inference.weights.checkpoints import load_network
 from inference.weights.fold_file import FoldFile
@@ -56,9 +55,7 @@ class Inline(Executor):
         return done
 
 
-def time_recipes(
-    folds: Sequence[FoldFile], settings: Settings, scan: Scan, *, repeats: int
-) -> Iterator[Timing]:
+def time_recipes(folds: Sequence[FoldFile], scan: Scan, *, repeats: int) -> Iterator[Timing]:
     """Yield the timing of every engine that runs here; the original's recipe, once each, comes first.
 
     Of the original's recipe, which takes a good part of a minute, one fold is timed and counted for
@@ -75,9 +72,9 @@ def time_recipes(
         "ONNX Runtime": lambda: OnnxEngine(folds),
     }
     for precision in ("f32", "bf16", "int8"):
-        engines[f"OpenVINO {precision}"] = lambda precision=precision: OpenVinoEngine(  # type: ignore[misc]
-            folds, precision=precision, cache_dir=settings.model_cache_dir
-        )
+        engines[f"OpenVINO {precision}"] = lambda precision=precision: OpenVinoEngine(
+            folds, precision=precision
+        )  # type: ignore[misc]
     if torch.cuda.is_available():
         engines[torch.cuda.get_device_name()] = lambda: TorchEngine(folds, torch.device("cuda"), "auto")
     for name, engine in engines.items():

@@ -63,13 +63,13 @@ class Load:
 
 
 @contextmanager
-def running_service(cache_dir: Path, **settings: str) -> Iterator[RunningService]:
+def running_service(**settings: str) -> Iterator[RunningService]:
     """Start the service on a free port, wait until it is ready, and end it afterwards."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     with tempfile.TemporaryDirectory() as logs:
-        own = {"PORT": str(port), "LOG_DIR": logs, "MODEL_CACHE_DIR": str(cache_dir), "LOG_LEVEL": "WARNING"}
+        own = {"PORT": str(port), "LOG_DIR": logs, "LOG_LEVEL": "WARNING"}
         started = time.perf_counter()
         process = subprocess.Popen([sys.executable, "api.py"], cwd=ROOT, env=os.environ | own | settings)
         try:

@@ -73,6 +73,7 @@ class Service:
         self.ensemble = ensemble
         self.provider = provider or InProcessProvider()
         self.state = State.STARTING
+        self.address = ""
         self.started = time.monotonic()
         self.admission = Admission(max_queue=settings.max_queue, deadline_s=settings.deadline_s)
         self.turns = anyio.CapacityLimiter(1)
@@ -100,7 +101,14 @@ class Service:
         self.metrics.model(self.ensemble)
         if self.state is State.STARTING:
             self.state = State.READY
-        logger.info("ready: {}", self.ensemble.identity())
+        logger.info("ready{}", self._description(self.ensemble))
+
+    def _description(self, ensemble: Ensemble) -> str:
+        """Return where the service answers, with what, and after how long, as the log has it."""
+        where = f" on {self.address}" if self.address else ""
+        folds, views = ", ".join(fold.name for fold in ensemble.folds), ", ".join(ensemble.tta_ops)
+        after_s = time.monotonic() - self.started
+        return f"{where} after {after_s:.1f} s: {folds} in {views} by {ensemble.engine.name}"
 
     def drain(self) -> None:
         """Take nothing new on; what has been taken on is finished."""

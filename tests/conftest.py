@@ -27,7 +27,7 @@ from tests.stand_ins.wandb_server import WandbServer, wandb_server
 from training.phantoms.drawing import Phantom, make_phantom
 
 ROOT = Path(__file__).parent.parent
-START_DEADLINE_S = 90  # the first start converts the folds
+START_DEADLINE_S = 90
 ANSWER_DEADLINE_S = 60
 SIZES = ((489, 400), (426, 400), (300, 400), (865, 400), (333, 210))
 

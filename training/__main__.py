@@ -204,10 +204,7 @@ def quantize(
     data: Data = DEFAULT_DATA_DIR, split_file: SplitFile = SPLIT_FILE, models: Models = Path("models")
 ) -> None:
     """Observe, on training scans, the activation ranges that the folds need to run in INT8."""
-    making = quantize_folds(
-        models, data_dir=data, split=read_split(split_file), cache_dir=read_settings().model_cache_dir
-    )
-    for ranges in making:
+    for ranges in quantize_folds(models, data_dir=data, split=read_split(split_file)):
         console.print(
             f"{len(ranges.low)} activation ranges from {ranges.scans} scans for {ranges.weights_sha256[:12]}"
         )

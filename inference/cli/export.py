@@ -7,13 +7,12 @@ import typer
 
 from inference.cli.console import tell
 from inference.settings import read_settings
+from inference.weights.export import export_folds
 
 
 def export(
-    folder: Annotated[Path, typer.Argument(help="Where the converted folds and ensemble.json go.")],
+    folder: Annotated[Path, typer.Argument(help="Where the folds and ensemble.json go.")],
 ) -> None:
-    """Make a folder of the same folds that a machine without PyTorch serves, with MODELS_DIR set to it."""
-    from inference.engines.converted_folder import export_converted  # imports OpenVINO
-
-    listed = export_converted(read_settings(), folder)
-    tell(f"{len(listed.folds)} folds for OpenVINO in {folder}: serve them with MODELS_DIR={folder}")
+    """Make a folder of the folds in force, W&B artifacts too, that any machine serves by MODELS_DIR."""
+    listed = export_folds(read_settings(), folder)
+    tell(f"{len(listed.folds)} folds in {folder}: serve them with MODELS_DIR={folder}")

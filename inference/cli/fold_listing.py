@@ -41,7 +41,7 @@ def list_folds(settings: Settings, *, verify: bool = False) -> list[ListedFold]:
     else:
         entries = read_ensemble_file(settings.models_dir).folds
         rows = [_identify(entry, settings.models_dir / entry.file) for entry in entries]
-    return [_verify(row, settings.model_cache_dir) for row in rows] if verify else rows
+    return [_verify(row) for row in rows] if verify else rows
 
 
 def _identify(entry: FoldEntry, path: Path) -> ListedFold:
@@ -51,18 +51,13 @@ def _identify(entry: FoldEntry, path: Path) -> ListedFold:
         return ListedFold(entry, str(path), None, str(error))
 
 
-def _verify(row: ListedFold, cache_dir: Path) -> ListedFold:
+def _verify(row: ListedFold) -> ListedFold:
     if row.fold is None:
         return row
     try:
-        if row.fold.is_converted:
-            from inference.engines.conversion import convert_folds
+        from inference.engines.unet_graph import build_graph  # imports OpenVINO
 
-            convert_folds([row.fold], cache_dir)
-        else:
-            from inference.weights.checkpoints import load_network
-
-            load_network(row.fold)
+        build_graph(row.fold)
     except WeightsError as error:
         return ListedFold(row.entry, row.origin, row.fold, str(error))
     return row

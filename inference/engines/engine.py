@@ -1,6 +1,7 @@
 """What runs the folds' networks: one engine a process, behind one small interface."""
 
 from collections.abc import Sequence
+from importlib.util import find_spec
 from typing import Protocol
 
 from loguru import logger
@@ -10,6 +11,9 @@ from inference.errors import SettingsError
 from inference.preparation import FloatMap
 from inference.settings import Settings
 from inference.weights.fold_file import FoldFile
+
+TORCH_PACKAGES = ("torch", "segmentation_models_pytorch")
+TORCH_REMEDY = "start with `uv run --group torch api.py`"
 
 
 class Engine(Protocol):
@@ -35,11 +39,12 @@ class Engine(Protocol):
 def open_engine(folds: Sequence[FoldFile], settings: Settings) -> Engine:
     """Load folds into the engine that `ENGINE`, `DEVICE` and `PRECISION` name.
 
-    By default that is PyTorch where there is a CUDA card, and OpenVINO on the CPU otherwise; then
-    PyTorch is imported nowhere but in the processes that convert folds for the first time.
-    Raises `SettingsError` where the three do not go together, `WeightsError` for a fold that is no UNet.
+    By default that is PyTorch where it is installed and there is a CUDA card, and OpenVINO on the CPU
+    otherwise, which does without PyTorch.
+    Raises `SettingsError` where the three do not go together or a library is missing, `WeightsError` for
+    a fold that is no UNet.
     """
-    if _wants_torch(folds, settings):
+    if _wants_torch(settings) and _has_torch(settings):
         from inference.engines.torch_engine import TorchEngine, choose_device
 
         device = choose_device(settings.device)
@@ -50,14 +55,35 @@ def open_engine(folds: Sequence[FoldFile], settings: Settings) -> Engine:
         raise SettingsError(
             "ENGINE=openvino runs on the CPU, but DEVICE=cuda: set ENGINE=torch or DEVICE=auto"
         )
+    require_openvino()
     from inference.engines.openvino_engine import OpenVinoEngine
 
-    return OpenVinoEngine(folds, precision=settings.precision, cache_dir=settings.model_cache_dir)
+    return OpenVinoEngine(folds, precision=settings.precision)
 
 
-def _wants_torch(folds: Sequence[FoldFile], settings: Settings) -> bool:
+def require_openvino() -> None:
+    """Raise `SettingsError` where OpenVINO is missing, or cannot be imported."""
+    try:
+        import openvino  # noqa: F401
+    except ImportError as error:
+        raise SettingsError(
+            f"OpenVINO cannot be imported ({error}): install it with `uv sync --reinstall-package openvino`, "
+            "or set ENGINE=torch where PyTorch is installed"
+        ) from None
+
+
+def _wants_torch(settings: Settings) -> bool:
     if settings.engine != "auto":
         return settings.engine == "torch"
-    if settings.device == "cuda":
+    return settings.device == "cuda" or (settings.device == "auto" and has_cuda_card())
+
+
+def _has_torch(settings: Settings) -> bool:
+    """Say whether PyTorch is installed; raises `SettingsError` where it is not, and nothing else will do."""
+    if all(find_spec(name) for name in TORCH_PACKAGES):
         return True
-    return settings.device == "auto" and not any(fold.is_converted for fold in folds) and has_cuda_card()
+    if settings.engine == "torch" or settings.device == "cuda":
+        asked = "ENGINE=torch" if settings.engine == "torch" else "DEVICE=cuda"
+        raise SettingsError(f"{asked} needs PyTorch, which is not installed: {TORCH_REMEDY}")
+    logger.warning("there is a CUDA card, but no PyTorch: serving from the CPU ({})", TORCH_REMEDY)
+    return False

@@ -2,15 +2,14 @@
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from queue import SimpleQueue
 
 import numpy as np
 import openvino as ov
 
-from inference.engines.conversion import ConvertedFold, convert_folds
 from inference.engines.cores import usable_cores
 from inference.engines.quantization import quantize
+from inference.engines.unet_graph import build_graph
 from inference.errors import SettingsError
 from inference.preparation import FloatMap
 from inference.weights.activation_ranges import ActivationRanges, read_ranges
@@ -30,7 +29,7 @@ class OpenVinoEngine:
     A pass sees one view on one stream, which has two cores or more of its own.
     """
 
-    def __init__(self, folds: Sequence[FoldFile], *, precision: str, cache_dir: Path) -> None:
+    def __init__(self, folds: Sequence[FoldFile], *, precision: str) -> None:
         core = ov.Core()
         _touch_arrays()
         ranges = [read_ranges(fold) for fold in folds]
@@ -47,15 +46,15 @@ class OpenVinoEngine:
             "INFERENCE_PRECISION_HINT": "bf16" if self.precision != "f32" and _has_bf16(core) else "f32",
         }
 
-        def compile_fold(form: ConvertedFold, of_fold: ActivationRanges | None) -> ov.CompiledModel:
-            model = form.model(core)
+        def compile_fold(fold: FoldFile, of_fold: ActivationRanges | None) -> ov.CompiledModel:
+            model = build_graph(fold)
             if self.precision == "int8":
                 assert of_fold is not None
                 quantize(model, of_fold)
             return core.compile_model(model, "CPU", options)
 
         with ThreadPoolExecutor(cores) as pool:
-            compiled = list(pool.map(compile_fold, convert_folds(folds, cache_dir), ranges))
+            compiled = list(pool.map(compile_fold, folds, ranges))
         self._idle = [self._requests(model) for model in compiled]
 
     def run(self, fold: int, views: FloatMap) -> FloatMap:

@@ -73,18 +73,11 @@ def _quantized_input(source: ov.Output, low: float, high: float) -> ov.Output:
 
 
 def _quantized_weights(node: ov.Node) -> ov.Output:
-    weights = _weights(node)
+    weights = node.input_value(1).get_node().data
     output_axes = 2 if node.get_type_name() == "GroupConvolution" else 1
     reach = np.abs(weights).max(axis=tuple(range(output_axes, weights.ndim)), keepdims=True)
     reach = np.maximum(reach, np.float32(1e-8))
     return _fake_quantize(ops.constant(weights).output(0), -reach, reach, WEIGHT_LEVELS)
-
-
-def _weights(node: ov.Node) -> npt.NDArray[np.float32]:
-    constant = node.input_value(1).get_node()
-    while constant.get_type_name() != "Constant":  # a conversion from float16 stands between
-        constant = constant.input_value(0).get_node()
-    return np.asarray(constant.data, dtype=np.float32)
 
 
 def _fake_quantize(source: ov.Output, low: Bound, high: Bound, levels: int) -> ov.Output:

@@ -15,11 +15,9 @@ from inference.unet import ARCHITECTURE
 from inference.weights.torch_files import read_plain_entries
 
 METADATA_KEY = "tumor_segmentation"
-SOURCE_KEY = "source_sha256"
 LIGHTNING_KEY = "pytorch-lightning_version"
-CONVERTED_SUFFIX = ".openvino"
-SELF_DESCRIBED = (".safetensors", CONVERTED_SUFFIX)
-CHECKPOINT_SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt")
+SAFETENSORS_SUFFIX = ".safetensors"
+CHECKPOINT_SUFFIXES = (SAFETENSORS_SUFFIX, ".pth", ".pt", ".ckpt")
 LFS_POINTER = b"version https://git-lfs"
 
 
@@ -44,8 +42,7 @@ ORIGINAL_METADATA = FoldMetadata(fold=None, preparation=ORIGINAL_PREPARATION)
 class FoldFile:
     """One fold's file, its content known by hash, its tensors not yet loaded.
 
-    `sha256` names the weights: of a converted file, those that it was converted from; `artifact` the
-    one at Weights & Biases that the file is of, `entity/project/name:vN`.
+    `artifact` is the one at Weights & Biases that the file is of, `entity/project/name:vN`.
     """
 
     path: Path
@@ -61,11 +58,6 @@ class FoldFile:
     def __str__(self) -> str:
         return describe(self.path, self.artifact)
 
-    @property
-    def is_converted(self) -> bool:
-        """Say whether the file holds OpenVINO's form of the network instead of PyTorch's tensors."""
-        return self.path.suffix == CONVERTED_SUFFIX
-
 
 def describe(path: Path, artifact: str | None) -> str:
     """Name a fold's file, as messages do."""
@@ -73,9 +65,9 @@ def describe(path: Path, artifact: str | None) -> str:
 
 
 def read_fold(path: Path, *, expected_sha256: str | None = None, artifact: str | None = None) -> FoldFile:
-    """Identify one fold: `.safetensors`, a file that `export` converted, or a `.pth`, `.pt` or `.ckpt`.
+    """Identify one fold: a `.safetensors`, or a `.pth`, `.pt` or `.ckpt` of PyTorch's.
 
-    A `.pth`, `.pt` or `.ckpt` is one of the original system's where it says nothing of itself.
+    One of PyTorch's is one of the original system's where it says nothing of itself.
     Raises `WeightsError` where the file is missing, a Git LFS pointer, not what `expected_sha256`
     says, of another architecture, or does not say how its scans are prepared.
     """
@@ -86,17 +78,15 @@ def read_fold(path: Path, *, expected_sha256: str | None = None, artifact: str |
             f"{expected_sha256[:12]}...): restore it with `git checkout -- {path}`, or export the folds again"
         )
     described = describe(path, artifact)
-    if path.suffix in SELF_DESCRIBED:
-        header = _read_header(path, described)
-        metadata = _parse_metadata(described, header)
+    if path.suffix == SAFETENSORS_SUFFIX:
+        metadata = _parse_metadata(described, _read_header(path, described))
     else:
-        header = read_plain_entries(path)
-        metadata = _metadata_of_checkpoint(described, header)
+        metadata = _metadata_of_checkpoint(described, read_plain_entries(path))
     if metadata.architecture != ARCHITECTURE:
         raise WeightsError(
             f"{described} holds a {metadata.architecture}, but this service runs a {ARCHITECTURE}"
         )
-    return FoldFile(path, header.get(SOURCE_KEY, sha256), metadata, artifact)
+    return FoldFile(path, sha256, metadata, artifact)
 
 
 def _hash(path: Path, artifact: str | None) -> str:

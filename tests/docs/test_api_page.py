@@ -33,8 +33,8 @@ RUNNERS = {
 
 
 @pytest.fixture(scope="module")
-def guarded(tmp_path_factory: pytest.TempPathFactory, server: Server) -> Iterator[Server]:
-    """A service with a key; the other one has converted its folds."""
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A service with a key."""
     running = start_server(tmp_path_factory.mktemp("guarded"), API_KEY=KEY)
     yield running
     stop_server(running)

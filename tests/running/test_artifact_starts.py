@@ -26,11 +26,8 @@ FOLDS = ("fold0", "fold2", "fold3")
 
 @pytest.fixture
 def cache(tmp_path: Path) -> Path:
-    """A cache without artifacts, that has the shipped folds' forms for OpenVINO from the other starts."""
-    folder = tmp_path / "cache"
-    folder.mkdir()
-    (folder / "converted").symlink_to(ROOT / "models" / "cache" / "converted", target_is_directory=True)
-    return folder
+    """A cache without artifacts."""
+    return tmp_path / "cache"
 
 
 @pytest.fixture

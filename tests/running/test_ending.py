@@ -3,7 +3,6 @@
 import os
 import random
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -95,19 +94,16 @@ def test_killed_in_the_middle_of_anything_the_next_start_is_ready(
     tmp_path: Path, server: Server, phantom: Phantom
 ) -> None:
     moments, scan = random.Random(), {"img": as_base64(file_bytes(phantom.grey))}
-    cache = tmp_path / "cache"
-    kept = shutil.copytree(ROOT / "models" / "cache" / "converted", cache / "converted")
     for number in range(KILLS):
-        next(kept.glob("*.openvino")).unlink()  # so that it converts and writes a fold meanwhile
-        settings = environment(PORT=0, LOG_DIR=tmp_path, MODEL_CACHE_DIR=cache)
+        settings = environment(PORT=0, LOG_DIR=tmp_path)
         starting = subprocess.Popen(
             [sys.executable, "api.py"], cwd=ROOT, env=settings, start_new_session=True
         )
-        time.sleep(moments.uniform(0, 10))
+        time.sleep(moments.uniform(0, 5))
         starting.kill()
         starting.wait()
         wait_until_gone(starting.pid)
-        again = start_server(tmp_path, MODEL_CACHE_DIR=cache)
+        again = start_server(tmp_path)
         try:
             assert again.post("/predict", json=scan).status_code == 200, number
         finally:
@@ -167,7 +163,7 @@ def test_a_full_disk_costs_lines_of_the_log_and_one_sentence(
 
 
 def wait_until_gone(session: int) -> None:
-    """Wait until none of a session's processes runs, those that convert folds among them."""
+    """Wait until none of a session's processes runs."""
     due = time.monotonic() + 20
     while running_in(session):
         assert time.monotonic() < due, "a process outlived the service that started it"

@@ -12,17 +12,15 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 
 import httpx
 import numpy as np
 import pytest
+import safetensors.numpy
 from scipy import stats
 
 from benchmarks.service import measure_load
-from inference.engines.conversion import convert_folds, write_converted
-from inference.engines.converted_folder import export_converted
 from inference.preparation import Preparation
 from inference.tta import FLIPS
 from inference.weights.ensemble_file import (
@@ -32,7 +30,9 @@ from inference.weights.ensemble_file import (
     read_listed_folds,
     write_ensemble_file,
 )
-from inference.weights.fold_file import read_fold
+from inference.weights.export import export_folds
+from inference.weights.fold_file import METADATA_KEY, read_fold
+from inference.weights.tensors import read_tensors
 from tests.conftest import (
     ROOT,
     SIZES,
@@ -65,8 +65,8 @@ pytestmark = pytest.mark.skipif(not Path("/proc").exists(), reason="reads the pr
 
 
 @pytest.fixture
-def four_views(tmp_path: Path, server: Server) -> Iterator[Server]:
-    """A service that sees every scan in all four flips; the other one has converted the folds for it."""
+def four_views(tmp_path: Path) -> Iterator[Server]:
+    """A service that sees every scan in all four flips."""
     running = start_server(tmp_path, TTA_OPS=",".join(FLIPS))
     yield running
     stop_server(running)
@@ -124,10 +124,9 @@ def test_without_the_page_its_library_is_not_imported(tmp_path: Path, server: Se
 
 
 def test_an_exported_folder_is_served_where_there_is_no_pytorch(
-    tmp_path: Path, server: Server, phantom: Phantom
+    tmp_path: Path, patient: Server, phantom: Phantom
 ) -> None:
-    settings = plain_settings(models_dir=MODELS, model_cache_dir=MODELS / "cache")
-    export_converted(settings, tmp_path / "exported")
+    export_folds(plain_settings(models_dir=MODELS), tmp_path / "exported")
     for module in ("torch", "segmentation_models_pytorch"):
         (tmp_path / f"{module}.py").write_text("raise ImportError('not installed here')")
     elsewhere = start_server(
@@ -135,10 +134,11 @@ def test_an_exported_folder_is_served_where_there_is_no_pytorch(
         PYTHONPATH=tmp_path,
         MODELS_DIR=tmp_path / "exported",
         MODEL_CACHE_DIR=tmp_path / "cache",
+        DEADLINE_S=PATIENCE_S,
     )
     try:
-        masks = [s.post("/predict", json=request_of(phantom)).json()["img"] for s in (server, elsewhere)]
-        models = [s.get("/api").json()["model"] for s in (server, elsewhere)]
+        masks = [s.post("/predict", json=request_of(phantom)).json()["img"] for s in (patient, elsewhere)]
+        models = [s.get("/api").json()["model"] for s in (patient, elsewhere)]
     finally:
         stop_server(elsewhere)
     assert masks[0] == masks[1]
@@ -201,13 +201,11 @@ def test_all_views_are_used_where_there_is_time(four_views: Server, phantom: Pha
 def slow_folds(tmp_path: Path, server: Server) -> Path:
     """The shipped folds, slowed down: every scan is stretched to five times its usual pixels."""
     listed = read_ensemble_file(MODELS)
-    folds = read_listed_folds(MODELS, listed)
-    forms = convert_folds(folds, MODELS / "cache")
     entries = []
-    for fold, form in zip(folds, forms, strict=True):
+    for fold in read_listed_folds(MODELS, listed):
         metadata = fold.metadata.model_copy(update={"preparation": STRETCHED})
-        path = tmp_path / f"{fold.name}.openvino"
-        write_converted(replace(fold, metadata=metadata), form, path)
+        path = tmp_path / fold.path.name
+        safetensors.numpy.save_file(read_tensors(fold), path, {METADATA_KEY: metadata.model_dump_json()})
         sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
         entries.append(FoldEntry(fold=metadata.fold, file=path.name, sha256=sha256))
         assert read_fold(path).metadata.preparation == STRETCHED

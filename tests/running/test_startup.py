@@ -1,11 +1,12 @@
 import hashlib
-import os
+import re
 import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from inference.weights.ensemble_file import EnsembleFile
 from inference.weights.fold_file import METADATA_KEY
-from tests.conftest import ROOT, environment, run_script, start_server
+from tests.conftest import ROOT, environment, run_script, start_server, stop_server
 from tests.ports import free_port
 
 
@@ -37,10 +38,10 @@ def first_fold(models: Path) -> Path:
     return models / listed(models).folds[0].file
 
 
-def start_fails(**settings: object) -> str:
+def start_fails(*program: str, **settings: object) -> str:
     """Start the service, see that it ends by itself, and return its one sentence."""
     started = time.monotonic()
-    ended = run_script("api.py", PORT=0, LOG_DIR="", **settings)
+    ended = run_script(*(program or ("api.py",)), PORT=0, LOG_DIR="", **settings)
     assert ended.returncode == 1, ended.stderr
     assert time.monotonic() - started < 60
     assert "Traceback" not in ended.stderr
@@ -149,6 +150,41 @@ def test_port_in_use() -> None:
     assert "Traceback" not in ended.stderr
 
 
+WITHOUT = "import sys; sys.modules[{!r}] = None; import api; sys.exit(api.main())"
+"""A start where a library is not installed."""
+
+
+def test_without_openvino() -> None:
+    sentence = start_fails("-c", WITHOUT.format("openvino"), ENGINE="openvino")
+    assert "OpenVINO cannot be imported" in sentence
+    assert "install it with `uv sync --reinstall-package openvino`" in sentence
+
+
+def test_pytorch_is_asked_for_and_missing() -> None:
+    sentence = start_fails("-c", WITHOUT.format("torch"), ENGINE="torch")
+    assert "ENGINE=torch needs PyTorch, which is not installed" in sentence
+    assert "start with `uv run --group torch api.py`" in sentence
+
+
+def test_two_starts_at_once_without_a_cache_that_can_be_written(tmp_path: Path) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    with ThreadPoolExecutor(2) as starting:
+        starts = [
+            starting.submit(start_server, tmp_path / name, MODEL_CACHE_DIR=blocked) for name in ("one", "two")
+        ]
+    for server in [start.result() for start in starts]:
+        line = re.search(r"INFO +(ready on .*)", server.log.read_text())
+        assert line is not None
+        assert re.fullmatch(
+            rf"ready on {server.url} after [\d.]+ s: fold0, fold2, fold3 in identity, hflip by openvino-\w+",
+            line[1],
+        )
+        assert "cache" not in server.log.read_text()
+        stop_server(server)
+    assert blocked.read_text() == ""
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_a_start_without_a_traceback(tmp_path: Path, number: signal.Signals) -> None:
     starting = subprocess.Popen(
@@ -163,25 +199,6 @@ def test_a_signal_ends_a_start_without_a_traceback(tmp_path: Path, number: signa
     starting.send_signal(number)
     _, rest = starting.communicate(timeout=30)
     assert starting.returncode == 128 + number
-    assert "Traceback" not in rest
-
-
-def test_ctrl_c_while_folds_are_converted_ends_the_start_without_a_traceback(tmp_path: Path) -> None:
-    starting = subprocess.Popen(
-        [sys.executable, "api.py"],
-        cwd=ROOT,
-        env=environment(PORT=0, LOG_DIR=tmp_path, MODEL_CACHE_DIR=tmp_path / "cache"),
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    assert starting.stderr is not None
-    while "converting" not in starting.stderr.readline():
-        assert starting.poll() is None
-    time.sleep(3)  # until the processes that convert are at it
-    os.killpg(starting.pid, signal.SIGINT)  # as a terminal does: to all of them
-    _, rest = starting.communicate(timeout=30)
-    assert starting.returncode == 128 + signal.SIGINT
     assert "Traceback" not in rest
 
 

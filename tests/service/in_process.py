@@ -30,7 +30,7 @@ def serving(settings: Settings, ensemble: Ensemble | None = None) -> Iterator[ht
 @contextmanager
 def running(settings: Settings, ensemble: Ensemble | None = None) -> Iterator[tuple[httpx.Client, Service]]:
     """Serve the app, and show its inside too."""
-    listener = bind(settings.model_copy(update={"port": 0}))
+    listener, _ = bind(settings.model_copy(update={"port": 0}))
     app = create_app(settings, ensemble)
     server = Server(app)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})

@@ -62,10 +62,9 @@ def test_another_split_is_refused(chain: Path) -> None:
 
 
 def test_quantised_folds_are_compared_with_float32_on_the_same_scans(
-    chain: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    chain: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folders = {"data": chain / "data", "split_file": chain / "folds.json", "models": chain / "models"}
-    monkeypatch.setenv("MODEL_CACHE_DIR", str(chain / "cache"))
     quantize(**folders)
     assert capsys.readouterr().out.count("86 activation ranges from") == 2
     for entry in read_ensemble_file(chain / "models").folds:
@@ -73,7 +72,7 @@ def test_quantised_folds_are_compared_with_float32_on_the_same_scans(
         assert ranges is not None
         assert ranges.scans == 5
 
-    settings = plain_settings(model_cache_dir=chain / "cache")
+    settings = plain_settings()
     outcomes = list(
         compare(
             chain / "models", data_dir=chain / "data", split=split_of(chain), settings=settings, scales=[0.3]

@@ -74,10 +74,6 @@ def _publications(source: Path) -> Iterator[Publication]:
     if (source / ENSEMBLE_FILE).exists():
         listed = read_ensemble_file(source)
         for entry, fold in zip(listed.folds, read_listed_folds(source, listed), strict=True):
-            if fold.is_converted:
-                raise DataError(
-                    f"{source} holds converted folds: publish the folder that they were made from"
-                )
             yield _publication(fold, listed.model_copy(update={"folds": (entry,)}))
     elif (source / WEIGHTS_FILE).exists():
         yield _publication_of_run(source)

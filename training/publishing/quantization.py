@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import openvino as ov
 
-from inference.engines.conversion import convert_folds
 from inference.engines.quantization import observe_inputs
+from inference.engines.unet_graph import build_graph
 from inference.weights.activation_ranges import ActivationRanges, write_ranges
 from inference.weights.ensemble_file import read_ensemble_file, read_listed_folds
 from inference.weights.fold_file import FoldFile
@@ -18,9 +18,7 @@ SCANS = 60
 SEED = 0
 
 
-def quantize_folds(
-    models_dir: Path, *, data_dir: Path, split: Split, cache_dir: Path
-) -> Iterator[ActivationRanges]:
+def quantize_folds(models_dir: Path, *, data_dir: Path, split: Split) -> Iterator[ActivationRanges]:
     """Observe the activation ranges of every shipped fold, write them beside it, and yield them.
 
     Up to `SCANS` scans are drawn, always the same, from those that the fold was trained on.
@@ -30,16 +28,15 @@ def quantize_folds(
     for fold in read_listed_folds(models_dir, read_ensemble_file(models_dir)):
         seen = split.training(cases, trained_fold(fold.metadata, split))
         order = np.random.default_rng(SEED).permutation(len(seen))[:SCANS]
-        ranges = observe_ranges(fold, read_cases([seen[index] for index in order]), cache_dir)
+        ranges = observe_ranges(fold, read_cases([seen[index] for index in order]))
         write_ranges(ranges, fold.path)
         yield ranges
 
 
-def observe_ranges(fold: FoldFile, scans: list[LabelledScan], cache_dir: Path) -> ActivationRanges:
+def observe_ranges(fold: FoldFile, scans: list[LabelledScan]) -> ActivationRanges:
     """Return the mean over scans of each quantisable convolution's lowest and highest input."""
-    core = ov.Core()
-    model = observe_inputs(convert_folds([fold], cache_dir)[0].model(core))
-    compiled = core.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    model = observe_inputs(build_graph(fold))
+    compiled = ov.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     observed = []
     for scan in scans:
         answer = compiled({0: fold.metadata.preparation.prepare(scan.grey)[None, None]})

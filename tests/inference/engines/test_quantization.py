@@ -4,8 +4,8 @@ import numpy as np
 import openvino as ov
 import pytest
 
-from inference.engines.conversion import ConvertedFold, convert_folds
 from inference.engines.quantization import observe_inputs, quantizable, quantize
+from inference.engines.unet_graph import build_graph
 from inference.errors import WeightsError
 from inference.weights.activation_ranges import ActivationRanges, ranges_path, read_ranges, write_ranges
 from inference.weights.fold_file import FoldFile, read_fold
@@ -20,14 +20,9 @@ def fold() -> FoldFile:
     return read_fold(FOLD_PATH)
 
 
-@pytest.fixture(scope="module")
-def form(fold: FoldFile) -> ConvertedFold:
-    return convert_folds([fold], ROOT / "models" / "cache")[0]
-
-
 @pytest.fixture
-def model(form: ConvertedFold) -> ov.Model:
-    return form.model(ov.Core())
+def model(fold: FoldFile) -> ov.Model:
+    return build_graph(fold)
 
 
 def test_the_ends_and_the_attention_stay_in_float(model: ov.Model) -> None:
@@ -54,9 +49,7 @@ def test_observed_extremes_are_those_of_the_inputs(model: ov.Model) -> None:
     np.testing.assert_allclose([answer[0], answer[1]], [values.min(), values.max()], rtol=1e-3)
 
 
-def test_a_quantised_fold_answers_almost_the_same(
-    model: ov.Model, form: ConvertedFold, fold: FoldFile, phantom: Phantom
-) -> None:
+def test_a_quantised_fold_answers_almost_the_same(model: ov.Model, fold: FoldFile, phantom: Phantom) -> None:
     ranges = read_ranges(fold)
     assert ranges is not None
     quantize(model, ranges)
@@ -64,7 +57,7 @@ def test_a_quantised_fold_answers_almost_the_same(
     assert kinds.count("FakeQuantize") >= 2 * len(ranges.low) - 30  # some inputs are shared
     scan = fold.metadata.preparation.prepare(phantom.grey)[None, None]
     core = ov.Core()
-    quantised, plain = (core.compile_model(m, "CPU")({0: scan})[0] for m in (model, form.model(core)))
+    quantised, plain = (core.compile_model(m, "CPU")({0: scan})[0] for m in (model, build_graph(fold)))
     assert 0 < np.abs(quantised - plain).mean() < 0.01
 
 

@@ -10,7 +10,7 @@ from inference.errors import WeightsError
 from inference.preparation import ORIGINAL_PREPARATION, Preparation
 from inference.unet import build_unet
 from inference.weights.checkpoints import load_network, save_fold
-from inference.weights.fold_file import METADATA_KEY, FoldFile, FoldMetadata, read_fold
+from inference.weights.fold_file import METADATA_KEY, FoldMetadata, read_fold
 
 METADATA = FoldMetadata(fold=1, preparation=Preparation(input_scale=0.5), threshold=0.4, training={"seed": 3})
 
@@ -156,9 +156,3 @@ def test_another_architecture_is_refused(tmp_path: Path) -> None:
     torch.save(torch.nn.Linear(2, 2).state_dict(), tmp_path / "fold.pth")
     with pytest.raises(WeightsError, match="is not the weights of a unet-efficientnet-b3-scse"):
         load_network(read_fold(tmp_path / "fold.pth"))
-
-
-def test_a_converted_fold_is_not_pytorchs(tmp_path: Path) -> None:
-    fold = FoldFile(tmp_path / "fold0.openvino", "0" * 64, METADATA)
-    with pytest.raises(WeightsError, match="set ENGINE=openvino"):
-        load_network(fold)

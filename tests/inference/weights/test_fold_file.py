@@ -26,7 +26,7 @@ def test_a_fold_says_what_it_is(tmp_path: Path) -> None:
     path = tmp_path / "fold1.safetensors"
     sha256 = write(path, **{METADATA_KEY: METADATA.model_dump_json()})
     fold = read_fold(path, expected_sha256=sha256)
-    assert (fold.name, fold.sha256, fold.metadata, fold.is_converted) == ("fold1", sha256, METADATA, False)
+    assert (fold.name, fold.sha256, fold.metadata) == ("fold1", sha256, METADATA)
 
 
 def test_folds_are_told_apart_without_pytorch() -> None:

@@ -19,8 +19,8 @@ SCAN = (ROOT / "samples" / "phantom_2.png").read_bytes()
 
 
 @pytest.fixture(scope="module")
-def guarded(tmp_path_factory: pytest.TempPathFactory, server: Server) -> Iterator[Server]:
-    """A service with two keys that writes all it can to its log; the other one has converted its folds."""
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A service with two keys that writes all it can to its log."""
     running = start_server(
         tmp_path_factory.mktemp("guarded"),
         API_KEY=f"{KEY}, {OTHER_KEY}",

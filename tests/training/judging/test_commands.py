@@ -31,8 +31,7 @@ Folders = dict[str, Any]
 
 
 @pytest.fixture
-def folders(chain: Path, monkeypatch: pytest.MonkeyPatch) -> Folders:
-    monkeypatch.setenv("ENGINE", "torch")  # spares the conversion
+def folders(chain: Path) -> Folders:
     return {"data": chain / "data", "split_file": chain / "folds.json", "models": chain / "models"}
 
 

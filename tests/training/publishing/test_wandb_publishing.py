@@ -1,7 +1,6 @@
 """Folds published to a server in W&B's place by the real SDK, and a service started from their names."""
 
 import json
-import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -67,14 +66,6 @@ def findings(server: Server, phantoms: list[Phantom]) -> list[dict[str, Any]]:
     return [{name: answer[name] for name in kept} for answer in answers]
 
 
-def cache_with_converted_folds(folder: Path) -> Path:
-    """Return a cache of artifacts that has none, but the shipped folds' converted forms: they take long."""
-    converted = ROOT / "models" / "cache" / "converted"
-    if converted.exists():  # not where the engine is PyTorch
-        shutil.copytree(converted, folder / "converted")
-    return folder
-
-
 def test_a_service_started_from_published_folds_answers_as_from_models(
     server: Server,
     account: WandbServer,
@@ -92,7 +83,7 @@ def test_a_service_started_from_published_folds_answers_as_from_models(
     assert names == ",".join(f"{PROJECT}/fold{fold}:v0" for fold in (0, 2, 3))
     settings: dict[str, Any] = account.environment(tmp_path / "home") | {
         "MODEL_ARTIFACTS": names,
-        "MODEL_CACHE_DIR": cache_with_converted_folds(tmp_path / "cache"),
+        "MODEL_CACHE_DIR": tmp_path / "cache",
         "MODELS_DIR": tmp_path / "none",
     }
     small = phantoms[::2]  # which are seen in every view in time, on a busy machine too
