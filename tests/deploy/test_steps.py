@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.conftest import ROOT, START_DEADLINE_S, as_base64, environment, run_script
+from tests.conftest import ROOT, START_DEADLINE_S, as_base64, environment
 from tests.deploy.dockerfile import copied, stage
 from tests.ports import free_port
 from utils import decode_image, decode_request, validate_segmentation
@@ -43,8 +43,6 @@ def laid_out(tmp_path_factory: pytest.TempPathFactory) -> Path:
         [uv, "sync", *asked], cwd=ROOT, env=where, capture_output=True, text=True, check=False
     )
     assert installed.returncode == 0, installed.stderr
-    exported = run_script("-m", "inference", "export", folder / "models")
-    assert exported.returncode == 0, exported.stderr
     return folder
 
 

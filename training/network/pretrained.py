@@ -34,7 +34,7 @@ def read_lite2() -> State:
     """Return the state dict of EfficientNet-Lite2, trained on ImageNet."""
     package = find_spec(PACKAGE)
     if package is None or package.origin is None:
-        raise ModuleNotFoundError(f"{PACKAGE} is not installed: run `uv sync`")
+        raise ModuleNotFoundError(f"{PACKAGE} is not installed: run `uv sync --group training`")
     state: State = torch.load(Path(package.origin).parent / WEIGHTS, map_location="cpu", weights_only=True)
     return state
 
