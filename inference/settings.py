@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from dotenv import dotenv_values
+from platformdirs import user_cache_path, user_log_path
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
@@ -20,6 +21,11 @@ URL_SAFE_KEY = re.compile(r"[A-Za-z0-9._~-]{16,}")
 """What an API key is made of: it may stand in an address, and cannot be guessed."""
 
 ENV_FILE = Path(".env")
+INSTALLED = __name__ != "inference.settings"
+"""Whether this is of a wheel, which has all below another name (`deploy/wheel.py`), and not of a checkout:
+caches and logs are then where the platform keeps such, and folds are the wheel's own."""
+
+PACKAGE, COMMAND = Path(__file__).parents[1], "tumor-segmentation"
 OTHER_NAMES = ("MODEL_ARTIFACT",)
 """Further names of settings, beside those of the fields."""
 
@@ -32,11 +38,11 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 9051
 
-    models_dir: Path = Path("models")
+    models_dir: Path = PACKAGE / "models" if INSTALLED else Path("models")
     model_artifacts: Names = Field(
         default=(), validation_alias=AliasChoices("MODEL_ARTIFACTS", "MODEL_ARTIFACT")
     )
-    model_cache_dir: Path = Path("models/cache")
+    model_cache_dir: Path = user_cache_path(COMMAND) if INSTALLED else Path("models/cache")
     wandb_api_key: SecretStr | None = None
     wandb_timeout_s: Annotated[float, Field(gt=0)] = 300
 
@@ -63,7 +69,7 @@ class Settings(BaseSettings):
 
     log_level: Literal["TRACE", "DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["text", "json"] = "text"
-    log_dir: Path = Path("logs")
+    log_dir: Path = user_log_path(COMMAND) if INSTALLED else Path("logs")
 
     @field_validator("model_artifacts", "tta_ops", "api_key", "cors_origins", mode="before")
     @classmethod

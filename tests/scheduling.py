@@ -22,6 +22,7 @@ LONGEST = (
     "test_ensemble.py",
     "test_tracking.py",
     "test_chain.py",
+    "test_wheel.py",
     "judging/test_commands.py",
     "test_rehearsal.py",
     "test_notebook.py",
@@ -30,6 +31,7 @@ LONGEST = (
     "test_fit_folds.py",
     "test_serve.py",
     "test_pacs.py",
+    "test_unet_graph.py",
 )
 """Begun last, one of them would run when there is nothing left for the other processes to do."""
 

@@ -1,5 +1,7 @@
 """`python -m inference`: segment scans without a server, serve them, and look after the folds."""
 
+from typing import Annotated
+
 import typer
 
 from inference.cli.benchmark import benchmark
@@ -11,6 +13,8 @@ from inference.cli.segment import segment
 from inference.cli.serve import serve
 from inference.cli.weights import weights
 from inference.errors import SegmentationError
+from inference.settings import INSTALLED
+from inference.version import __version__
 
 app = typer.Typer(
     help="""Outline tumours on MIP-PET scans with the ensemble that the service runs.
@@ -22,13 +26,29 @@ Settings come from the environment or from `.env`, as the service's do: `python 
 Each command explains itself: `python -m inference segment --help`.
 """,
     no_args_is_help=True,
-    add_completion=False,
+    add_completion=INSTALLED,  # of a command of its own, which `python -m` is not
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
 for command in (segment, serve, info, weights, benchmark, export):
     app.command()(command)
 app.add_typer(pacs, name="pacs")
+
+
+def show_version(wanted: bool) -> None:
+    """Show the version and end, where that is wanted."""
+    if wanted:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version.", callback=show_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Take what stands before a command."""
 
 
 def main(arguments: list[str] | None = None) -> int:

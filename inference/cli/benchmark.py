@@ -10,7 +10,6 @@ import numpy as np
 import typer
 from rich.console import Console
 
-import inference
 from inference.cli.results.results_folder import Results
 from inference.cli.scans.sources import Source
 from inference.cli.segment import segment_sources
@@ -18,7 +17,7 @@ from inference.ensemble import Ensemble, load_ensemble
 from inference.settings import read_settings
 from utils import decode_image
 
-SAMPLE = Path(inference.__file__).parent.parent / "samples" / "phantom_1.png"
+SAMPLE = Path(__file__).parents[2] / "samples" / "phantom_1.png"
 
 
 def benchmark(

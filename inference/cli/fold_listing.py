@@ -7,6 +7,7 @@ from pathlib import Path
 from rich import box
 from rich.table import Table
 
+from inference.engines.engine import require_openvino
 from inference.errors import WeightsError
 from inference.preparation import Preparation
 from inference.settings import Settings
@@ -55,7 +56,8 @@ def _verify(row: ListedFold) -> ListedFold:
     if row.fold is None:
         return row
     try:
-        from inference.engines.unet_graph import build_graph  # imports OpenVINO
+        require_openvino()
+        from inference.engines.unet_graph import build_graph
 
         build_graph(row.fold)
     except WeightsError as error:

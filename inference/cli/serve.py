@@ -7,9 +7,7 @@ from typing import Annotated
 
 import typer
 
-import inference
-
-SERVICE = Path(inference.__file__).parent.parent / "api.py"
+SERVICE = Path(__file__).parents[2] / "api.py"
 
 
 def serve(

@@ -1,5 +1,6 @@
 """What runs the folds' networks: one engine a process, behind one small interface."""
 
+import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
 from typing import Protocol
@@ -62,7 +63,8 @@ def open_engine(folds: Sequence[FoldFile], settings: Settings) -> Engine:
 
 
 def require_openvino() -> None:
-    """Raise `SettingsError` where OpenVINO is missing, or cannot be imported."""
+    """Import OpenVINO without what tells its makers so; raises `SettingsError` where that fails."""
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # it does without
     try:
         import openvino  # noqa: F401
     except ImportError as error:

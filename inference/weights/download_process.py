@@ -16,7 +16,7 @@ from inference.errors import WeightsError
 from inference.settings import Settings
 from inference.weights.artifact_cache import Artifact, ArtifactCache
 
-DOWNLOADER = "inference.weights.wandb_download"
+DOWNLOADER = f"{__package__}.wandb_download"
 PROJECT_DIR = Path(__file__).parents[2]
 FILES_DIR = "files"
 SDK_DIR = "wandb"
