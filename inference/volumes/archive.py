@@ -40,7 +40,7 @@ def files_of_zip(file: BinaryIO) -> Iterator[list[Opener]]:
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
         raise VolumeError("unreadable", "the file is no zip archive that can be read") from None
     with archive:
-        members = [member for member in archive.infolist() if not member.is_dir()]
+        members = [member for member in archive.infolist() if not member.filename.endswith("/")]
         _check_sizes([member.file_size for member in members])
         if any(member.flag_bits & 1 for member in members):
             raise VolumeError("unreadable", "the archive is encrypted: send it without a password")

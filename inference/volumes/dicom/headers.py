@@ -3,6 +3,7 @@
 import logging
 import zipfile
 import zlib
+from collections.abc import MutableSequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -53,14 +54,15 @@ def read_headers(openers: list[Opener]) -> list[DicomFile]:
     files = [file for opener in openers if (file := _read_header(opener)) is not None]
     if not files:
         raise VolumeError("unreadable", "there is no DICOM image among the files")
-    modalities = sorted({str(file.header.get("Modality") or "none") for file in files})
-    if modalities == ["PT"] and {str(file.header.SOPClassUID) for file in files} != {PET_IMAGE_STORAGE}:
+    modalities = sorted({str(value_of(file.header, "Modality") or "none") for file in files})
+    classes = {str(value_of(file.header, "SOPClassUID")) for file in files}
+    if modalities == ["PT"] and classes != {PET_IMAGE_STORAGE}:
         raise VolumeError(
             "wrong_modality", "the images are no PET images of a slice each (PET Image Storage)"
         )
     if "PT" not in modalities:
         raise VolumeError("wrong_modality", f"the images' modality is {modalities[0][:16]}, and not PT")
-    series = {str(file.header.get("SeriesInstanceUID")) for file in files}
+    series = {str(value_of(file.header, "SeriesInstanceUID")) for file in files}
     if len(series) > 1:
         raise VolumeError(
             "mixed_series",
@@ -71,10 +73,37 @@ def read_headers(openers: list[Opener]) -> list[DicomFile]:
 
 def required(header: "Dataset", field: str) -> Any:
     """Return a field of an image's header; raises `VolumeError` that names it where it is missing."""
-    value = header.get(field)
+    value = value_of(header, field)
     if value is None or str(value).strip() == "":
         raise VolumeError("missing_field", f"the header has no {field}")
     return value
+
+
+def value_of(header: "Dataset", field: str) -> Any:
+    """Return a field of an image's header, None where it has none.
+
+    Raises `VolumeError` that names the field where its bytes are not what its kind of value is made of:
+    they are looked at no sooner than here, and a library's own error would quote them.
+    """
+    value = _read_value(header, field)
+    if isinstance(value, MutableSequence) and any(hasattr(part, "walk") for part in value):
+        raise VolumeError("unreadable", f"the header's {field} is a sequence, and not a value")
+    return value
+
+
+def items_of(header: "Dataset", field: str) -> "list[Dataset]":
+    """Return the items of a sequence in an image's header; raises `VolumeError` where it is none."""
+    items = _read_value(header, field) or []
+    if not (isinstance(items, MutableSequence) and all(hasattr(item, "walk") for item in items)):
+        raise VolumeError("unreadable", f"the header's {field} is no sequence")
+    return list(items)
+
+
+def _read_value(header: "Dataset", field: str) -> Any:
+    try:
+        return header.get(field)
+    except Exception:
+        raise VolumeError("unreadable", f"the header's {field} cannot be read") from None
 
 
 def quiet() -> None:

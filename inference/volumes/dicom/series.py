@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from inference.preparation import FloatMap
 from inference.volumes.archive import Opener
-from inference.volumes.dicom.headers import DAMAGED, DicomFile, read_headers, required
+from inference.volumes.dicom.headers import DAMAGED, DicomFile, read_headers, required, value_of
 from inference.volumes.dicom.suv import suv_factor
 from inference.volumes.errors import VolumeError
 from inference.volumes.lazy_import import IMPORT_LOCK
@@ -32,18 +32,18 @@ def read_series(openers: list[Opener]) -> SlicedVolume:
     """
     files = read_headers(openers)
     first = files[0].header
-    rows, columns = int(_one(files, "Rows")[0]), int(_one(files, "Columns")[0])
+    rows, columns = (int(_one(files, side, 1)[0]) for side in ("Rows", "Columns"))
     orientation, spacing = _one(files, "ImageOrientationPatient"), _one(files, "PixelSpacing")
     if len(orientation) != 6 or len(spacing) != 2 or min(spacing) <= 0:
         raise VolumeError("missing_field", "ImageOrientationPatient or PixelSpacing makes no sense")
-    if any(int(file.header.get("NumberOfFrames") or 1) != 1 for file in files):
+    if any(_count(file.header, "NumberOfFrames", 1) != 1 for file in files):
         raise VolumeError("wrong_shape", "the images have several frames: give a slice a file")
     normal = np.cross(orientation[:3], orientation[3:])
     places = [(float(normal @ _numbers(file.header, "ImagePositionPatient", 3)), file) for file in files]
     places.sort(key=lambda place: place[0])
     ordered = [file for _, file in places]
     shape = check_shape((len(ordered), rows, columns))
-    _check_grid(np.array([position for position, _ in places]), int(first.get("NumberOfSlices") or 0))
+    _check_grid(np.array([position for position, _ in places]), _count(first, "NumberOfSlices", 0))
     headers = tuple(file.header for file in ordered)
     factor = suv_factor(min(headers, key=_acquired))
     affine = _affine(headers, orientation, spacing)
@@ -119,9 +119,9 @@ def _pixels(file: DicomFile, shape: tuple[int, int]) -> npt.NDArray[Any]:
         ) from None
 
 
-def _one(files: list[DicomFile], field: str) -> npt.NDArray[np.float64]:
+def _one(files: list[DicomFile], field: str, count: int | None = None) -> npt.NDArray[np.float64]:
     """Return the value that a field has in all files; raises `VolumeError` where they differ."""
-    first = _numbers(files[0].header, field)
+    first = _numbers(files[0].header, field, count)
     for file in files[1:]:
         other = _numbers(file.header, field)
         if other.shape != first.shape or np.abs(other - first).max() > 1e-3:
@@ -132,12 +132,17 @@ def _one(files: list[DicomFile], field: str) -> npt.NDArray[np.float64]:
 def _numbers(header: "Dataset", field: str, count: int | None = None) -> npt.NDArray[np.float64]:
     try:
         values = np.atleast_1d(np.array(required(header, field), dtype=np.float64))
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         values = np.array([np.nan])
     if not np.isfinite(values).all() or (count is not None and len(values) != count):
         raise VolumeError("missing_field", f"an image's {field} makes no sense")
     return values
 
 
+def _count(header: "Dataset", field: str, otherwise: int) -> int:
+    value = value_of(header, field)
+    return otherwise if value in (None, "") else int(_numbers(header, field, 1)[0])
+
+
 def _acquired(header: "Dataset") -> str:
-    return f"{header.get('AcquisitionDate', '')}{header.get('AcquisitionTime', '')}"
+    return "".join(str(value_of(header, field) or "") for field in ("AcquisitionDate", "AcquisitionTime"))

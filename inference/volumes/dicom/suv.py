@@ -6,10 +6,11 @@ corrected to, and SUV = activity x weight / decayed dose.
 """
 
 import math
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from inference.volumes.dicom.headers import required
+from inference.volumes.dicom.headers import items_of, required, value_of
 from inference.volumes.errors import VolumeError
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def suv_factor(header: "Dataset") -> float:
     units = str(required(header, "Units")).upper()
     _check_corrections(header)
     if units == "GML":
-        kind = str(header.get("SUVType") or "BW").upper()
+        kind = str(value_of(header, "SUVType") or "BW").upper()
         if kind != "BW":
             raise VolumeError("unsupported_units", f"the values are SUVs by {kind}, not by body weight (BW)")
         return 1.0
@@ -42,7 +43,7 @@ def suv_factor(header: "Dataset") -> float:
 
 
 def _check_corrections(header: "Dataset") -> None:
-    corrected = {str(part).upper() for part in _listed(header.get("CorrectedImage"))}
+    corrected = {str(part).upper() for part in _listed(value_of(header, "CorrectedImage"))}
     for correction, name in (("ATTN", "attenuation"), ("DECY", "decay")):
         if corrected and correction not in corrected:
             raise VolumeError(
@@ -54,7 +55,7 @@ def _check_corrections(header: "Dataset") -> None:
 
 def _per_count(header: "Dataset") -> float:
     """Counts have an SUV only where the scanner says which: Philips' private scale factors."""
-    if "philips" in str(header.get(PHILIPS_CREATOR, "")).lower():
+    if "philips" in _private_text(header, PHILIPS_CREATOR).lower():
         factor = _private_number(header, PHILIPS_SUV)
         if factor:
             return factor
@@ -72,13 +73,13 @@ def _per_activity(header: "Dataset") -> float:
     weight_kg = _number(header, "PatientWeight", "missing_weight", "SUVs are by body weight")
     if not WEIGHT_KG[0] <= weight_kg <= WEIGHT_KG[1]:
         raise VolumeError("implausible_value", f"PatientWeight is {weight_kg:g} kg")
-    tracers = header.get("RadiopharmaceuticalInformationSequence") or []
+    tracers = items_of(header, "RadiopharmaceuticalInformationSequence")
     if not tracers:
         raise VolumeError(
             "missing_dose",
             "the header has no RadiopharmaceuticalInformationSequence, so that no dose is known",
         )
-    tracer: Dataset = tracers[0]
+    tracer = tracers[0]
     dose_bq = _number(tracer, "RadionuclideTotalDose", "missing_dose", "without the dose there is no SUV")
     if not DOSE_BQ[0] <= dose_bq <= DOSE_BQ[1]:
         raise VolumeError("implausible_value", f"RadionuclideTotalDose is {dose_bq:g}, and not in becquerel")
@@ -116,26 +117,32 @@ def _scan_start(header: "Dataset", half_life_s: float) -> datetime:
     acquisition = _moment(header, "AcquisitionDate", "AcquisitionTime")
     if series <= acquisition:
         return series
-    if "gems" in str(header.get(GE_CREATOR, "")).lower() and header.get(GE_SCAN_START):
-        value = header[GE_SCAN_START].value
-        return _parse(
-            value.decode("ascii", "replace") if isinstance(value, bytes) else str(value), "(0009,100D)"
-        )
-    if not header.get("ActualFrameDuration") or header.get("FrameReferenceTime") is None:
+    if "gems" in _private_text(header, GE_CREATOR).lower() and (
+        start := _private_text(header, GE_SCAN_START)
+    ):
+        return _parse(start, "(0009,100D)")
+    if not value_of(header, "ActualFrameDuration") or value_of(header, "FrameReferenceTime") is None:
         return acquisition
     frame_s = _number(header, "ActualFrameDuration", "missing_field", "") / 1000
-    reference_s = float(header.FrameReferenceTime) / 1000
-    decay = math.log(2) / half_life_s
-    average_s = math.log(decay * frame_s / -math.expm1(-decay * frame_s)) / decay
-    return acquisition + timedelta(seconds=average_s - reference_s)
+    try:
+        reference_s = float(value_of(header, "FrameReferenceTime")) / 1000
+        decay = math.log(2) / half_life_s
+        average_s = math.log(decay * frame_s / -math.expm1(-decay * frame_s)) / decay
+        return acquisition + timedelta(seconds=average_s - reference_s)
+    except (TypeError, ValueError, ArithmeticError):
+        raise VolumeError(
+            "implausible_value", "the times of a frame, or the half life, make no sense"
+        ) from None
 
 
 def _injection(tracer: "Dataset", corrected_to: datetime) -> datetime:
-    if tracer.get("RadiopharmaceuticalStartDateTime"):
-        return _parse(str(tracer.RadiopharmaceuticalStartDateTime), "RadiopharmaceuticalStartDateTime")
+    if begun := value_of(tracer, "RadiopharmaceuticalStartDateTime"):
+        return _parse(str(begun), "RadiopharmaceuticalStartDateTime")
     time = str(required(tracer, "RadiopharmaceuticalStartTime"))
     injection = _parse(f"{corrected_to:%Y%m%d}{time}", "RadiopharmaceuticalStartTime")
-    return injection if injection <= corrected_to else injection - timedelta(days=1)  # before midnight
+    if injection > corrected_to and injection.toordinal() > 1:
+        injection -= timedelta(days=1)  # before midnight
+    return injection
 
 
 def _moment(header: "Dataset", date: str, time: str) -> datetime:
@@ -148,14 +155,14 @@ def _parse(text: str, field: str) -> datetime:
     try:
         moment = datetime.strptime(digits.ljust(14, "0")[:14], "%Y%m%d%H%M%S")
         return moment + timedelta(seconds=float(f"0.{fraction or 0}"))
-    except ValueError:
+    except (ValueError, OverflowError):
         raise VolumeError("implausible_value", f"{field} cannot be read as a time") from None
 
 
 def _number(header: "Dataset", field: str, fault: Any, why: str) -> float:
     try:
-        value = float(header.get(field) or 0)
-    except (TypeError, ValueError):
+        value = float(value_of(header, field) or 0)
+    except (TypeError, ValueError, OverflowError):
         value = math.nan
     if not (math.isfinite(value) and value > 0):
         raise VolumeError(fault, f"the header has no {field}, or 0 for it" + (f": {why}" if why else ""))
@@ -164,12 +171,21 @@ def _number(header: "Dataset", field: str, fault: Any, why: str) -> float:
 
 def _private_number(header: "Dataset", tag: int) -> float:
     try:
-        return max(0.0, float(header[tag].value))
-    except (KeyError, TypeError, ValueError):
+        value = float(header[tag].value)
+    except Exception:  # there is none, or its bytes are something else
         return 0.0
+    return value if math.isfinite(value) and value > 0 else 0.0
+
+
+def _private_text(header: "Dataset", tag: int) -> str:
+    try:
+        value = header[tag].value
+    except Exception:  # there is none, or its bytes are something else
+        return ""
+    return value.decode("ascii", "replace") if isinstance(value, bytes) else str(value or "")
 
 
 def _listed(value: Any) -> list[Any]:
     if value is None or value == "":
         return []
-    return [value] if isinstance(value, str) else list(value)
+    return list(value) if isinstance(value, Iterable) and not isinstance(value, str) else [value]

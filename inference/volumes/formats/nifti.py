@@ -1,6 +1,7 @@
 """NIfTI files, `.nii` and `.nii.gz`, whose values are SUVs."""
 
 import gzip
+import logging
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from inference.volumes.errors import VolumeError
@@ -27,6 +28,8 @@ def read_nifti(file: BinaryIO, options: VolumeOptions) -> SlicedVolume:
         from nibabel.nifti1 import Nifti1Header
         from nibabel.nifti2 import Nifti2Header
 
+    logging.getLogger("nibabel.global").setLevel(logging.CRITICAL + 1)  # its warnings quote the file's bytes
+
     compressed = file.read(2) == GZIP_MAGIC
     file.seek(0)
     stream = cast(BinaryIO, gzip.GzipFile(fileobj=file, mode="rb")) if compressed else file
@@ -38,13 +41,16 @@ def read_nifti(file: BinaryIO, options: VolumeOptions) -> SlicedVolume:
         dtype = header.get_data_dtype()
         slope, intercept = header.get_slope_inter()
         offset = int(header.get_data_offset())
+        stream.seek(min(offset, MAX_HEADER_BYTES))
+        affine = _affine(header, options, check_shape(shape))
+    except VolumeError:
+        raise
     except Exception as error:  # NiBabel has many kinds of them for a file that is no NIfTI
         reason = "it is damaged" if isinstance(error, EOFError | OSError) else type(error).__name__
         raise VolumeError("unreadable", f"the file is no NIfTI file that can be read ({reason})") from None
     x, y, z = check_shape(shape)
     if dtype.kind not in "iuf" or offset < len(block[:348]) or offset > MAX_HEADER_BYTES:
         raise VolumeError("unreadable", f"the file's values are {dtype}, or its header has no sensible size")
-    stream.seek(offset)
     slices = read_slices(
         stream,
         count=z,
@@ -54,7 +60,7 @@ def read_nifti(file: BinaryIO, options: VolumeOptions) -> SlicedVolume:
         slope=1.0 if slope is None else float(slope),
         intercept=0.0 if intercept is None else float(intercept),
     )
-    return SlicedVolume((x, y, z), _affine(header, options, (x, y, z)), 2, slices)
+    return SlicedVolume((x, y, z), affine, 2, slices)
 
 
 def _affine(header: "Nifti1Header", options: VolumeOptions, shape: tuple[int, int, int]) -> Affine:

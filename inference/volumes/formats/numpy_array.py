@@ -23,7 +23,7 @@ def read_array(file: BinaryIO, options: VolumeOptions) -> SlicedVolume:
         version = npy_format.read_magic(file)
         read_header = {(1, 0): npy_format.read_array_header_1_0, (2, 0): npy_format.read_array_header_2_0}
         shape, fortran_order, dtype = read_header[version](file)
-    except (ValueError, EOFError, KeyError, OSError):
+    except Exception:  # the header is a literal of Python's, whose parser raises MemoryError and many others
         raise VolumeError("unreadable", "the file is no NumPy array that can be read") from None
     if np.dtype(dtype).kind not in "iuf":
         raise VolumeError("unreadable", f"the array holds {dtype}, and not numbers")

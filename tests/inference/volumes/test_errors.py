@@ -38,6 +38,16 @@ def with_values(only: int | None = None, **values: object) -> Change:
     return change
 
 
+def with_element(field: str, kind: str, value: object) -> Change:
+    """Give a field another kind of value than it has."""
+
+    def change(_: int, image: Dataset) -> Dataset:
+        image.add_new(field, kind, value)
+        return image
+
+    return change
+
+
 def tracer_without(field: str) -> Change:
     def change(_: int, image: Dataset) -> Dataset:
         delattr(image.RadiopharmaceuticalInformationSequence[0], field)
@@ -85,6 +95,21 @@ FAULTS: dict[str, tuple[Change, str, str]] = {
     "not attenuation corrected": (with_values(CorrectedImage=["DECY"]), "not_corrected", "attenuation"),
     "no decay correction": (with_values(DecayCorrection="NONE"), "not_corrected", "DecayCorrection is NONE"),
     "short pixels": (with_values(5, PixelData=b"\0" * 100), "unreadable", "pixels cannot be read"),
+    "frames that are a name": (
+        with_element("NumberOfFrames", "LO", "Doe^John"),
+        "missing_field",
+        "NumberOfFrames makes no sense",
+    ),
+    "units that are a sequence": (
+        with_element("Units", "SQ", [Dataset()]),
+        "unreadable",
+        "Units is a sequence",
+    ),
+    "no sequence": (
+        with_element("RadiopharmaceuticalInformationSequence", "LO", "FDG"),
+        "unreadable",
+        "RadiopharmaceuticalInformationSequence is no sequence",
+    ),
     "frames": (with_values(NumberOfFrames=2), "wrong_shape", "several frames"),
 }
 
