@@ -11,23 +11,25 @@ from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 from starlette.datastructures import UploadFile
-from starlette.formparsers import MultiPartException, MultiPartParser
 
 from inference.volumes.options import VolumeOptions
 from inference.volumes.reading import is_volume, scan_of_file, scan_of_series
 from inference.volumes.volume_scan import VolumeScan
+from service.forms import FORM, media_type, read_form
 from service.limits.body_limit import too_large
 from service.messages import TumorPredictRequestDto
 from service.problems import Refusal
 from utils import Scan, decode_image, decode_request
 
-FORM = "multipart/form-data"
 PICTURES = ("image/png", "image/jpeg", "image/jpg", "application/octet-stream")
 READ_AS_JSON = ("", "application/x-www-form-urlencoded")
 """`curl -d` names a form that it does not send, and many a client names nothing."""
 
 MOST_SLICES = 2000
 """So many files a form may have. A part takes a kilobyte of memory, however small it is."""
+
+FIELD_BYTES = 1 << 20
+"""What a form's one field may have that is no file, and is not looked at."""
 
 
 @dataclass(frozen=True)
@@ -121,11 +123,6 @@ async def read_content(request: Request, max_bytes: int) -> ScanContent:
     )
 
 
-def media_type(request: Request) -> str:
-    """Return what a request says that its body is, in small letters and without parameters."""
-    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
-
-
 async def _read_and_close(file: UploadFile) -> bytes:
     try:
         return await file.read()
@@ -135,12 +132,13 @@ async def _read_and_close(file: UploadFile) -> bytes:
 
 async def _read_files(request: Request, max_bytes: int, *, most: int) -> list[UploadFile]:
     """Return the files of a form, one at least, in memory."""
-    parser = MultiPartParser(request.headers, request.stream(), max_files=most, max_fields=1)
-    parser.spool_max_size = max_bytes  # no scan is ever left on a disk, not even for a moment
-    try:
-        form = await parser.parse()
-    except MultiPartException as error:
-        raise Refusal(400, f"the form cannot be read: {error.message}", "bad_request") from None
+    form = await read_form(
+        request,
+        max_files=most,
+        max_fields=1,
+        max_part_bytes=FIELD_BYTES,
+        max_file_bytes=max_bytes,  # no scan is ever left on a disk, not even for a moment
+    )
     files = [part for name, part in form.multi_items() if name == "file" and isinstance(part, UploadFile)]
     if not files:
         await form.close()

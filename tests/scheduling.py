@@ -32,6 +32,7 @@ LONGEST = (
     "test_serve.py",
     "test_pacs.py",
     "test_unet_graph.py",
+    "test_hostile_input.py",
 )
 """Begun last, one of them would run when there is nothing left for the other processes to do."""
 

@@ -1,7 +1,6 @@
 """Who may ask, where `API_KEY` is set."""
 
 import base64
-import binascii
 import hashlib
 import hmac
 from collections.abc import Collection, Iterator
@@ -68,5 +67,5 @@ def _keys_in(headers: Headers) -> Iterator[str]:
     if scheme.lower() == "basic":
         try:
             yield base64.b64decode(credentials).decode("latin-1").partition(":")[2]
-        except binascii.Error:
+        except ValueError:  # of what is no base64, and of what is no ASCII
             return

@@ -97,6 +97,7 @@ class Connection(H11Protocol):
         self.config.metrics.refused.labels(reason or REASONS[status]).inc()
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             body = bytes(problem(status, detail).body)
+            is_head = self.conn.our_state is h11.SEND_RESPONSE and self.scope["method"] == "HEAD"
             headers = [
                 ("Content-Type", "application/problem+json"),
                 ("Content-Length", str(len(body))),
@@ -105,7 +106,10 @@ class Connection(H11Protocol):
             if retry_after_s is not None:
                 headers.append(("Retry-After", str(retry_after_s)))
             start = h11.Response(status_code=status, headers=headers, reason=HTTPStatus(status).phrase)
-            for event in (start, h11.Data(data=body), h11.EndOfMessage()):
+            for event in (start, h11.Data(data=b"" if is_head else body), h11.EndOfMessage()):
                 self.transport.write(self.conn.send(event) or b"")
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.disconnected = True  # what the app still answers would break on h11's state
+            self.cycle.message_event.set()
         self._stop_timer()
         self.transport.close()

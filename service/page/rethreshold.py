@@ -6,10 +6,10 @@ from fastapi import Request
 from pydantic import BaseModel, Field, ValidationError
 
 from inference.errors import ScanError
+from service.forms import FORM, media_type, read_form
 from service.page.result_token import UNREADABLE, ResultToken
 from service.page.signature import Signer
 from service.problems import Refusal
-from service.scan_content import FORM, media_type
 
 FIELDS = 4
 FORM_BYTES = 2000
@@ -49,8 +49,8 @@ async def read_rethreshold(request: Request, max_bytes: int) -> Rethreshold:
     if media_type(request) != FORM:
         raise Refusal(415, f"a map to be cut again is sent as {FORM}", "unsupported_type")
     # no part of it is a file, which would be spooled to the disk
-    async with request.form(max_files=0, max_fields=FIELDS, max_part_size=max_bytes) as form:
-        try:
-            return Rethreshold.model_validate(dict(form))
-        except ValidationError:
-            raise Refusal(422, UNREADABLE, "unusable_scan") from None
+    form = await read_form(request, max_files=0, max_fields=FIELDS, max_part_bytes=max_bytes)
+    try:
+        return Rethreshold.model_validate(dict(form))
+    except ValidationError:
+        raise Refusal(422, UNREADABLE, "unusable_scan") from None

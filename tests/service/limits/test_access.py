@@ -81,6 +81,14 @@ def test_a_wrong_key_opens_nothing(guarded: Server, wrong: str) -> None:
     )
 
 
+@pytest.mark.parametrize("credentials", [b"\xff", b"\xc3\xa9", b"YTp\xe9", b"YTpi=\xff"])
+def test_what_is_no_ascii_is_no_key_and_no_fault(guarded: Server, credentials: bytes) -> None:
+    for scheme in (b"Basic ", b"Bearer "):
+        headers = {b"Authorization": scheme + credentials}
+        answer = httpx.get(guarded.url + "/api", headers=headers)
+        assert (answer.status_code, answer.headers["content-type"]) == (401, "application/problem+json")
+
+
 def test_the_client_takes_the_address_that_the_competition_is_given(guarded: Server, tmp_path: Path) -> None:
     ended = run_script("client_test.py", "--url", f"{guarded.url}/predict/{KEY}", "--out", tmp_path)
     assert ended.returncode == 0, ended.stderr

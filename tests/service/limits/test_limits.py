@@ -106,6 +106,14 @@ def test_what_is_no_http_is_400(impatient: httpx.Client) -> None:
     assert_good_scans_go_through(impatient)
 
 
+def test_a_broken_body_of_a_head_request_is_400_without_a_body(impatient: httpx.Client) -> None:
+    with connect(impatient) as sock:
+        sock.sendall(b"HEAD /predict HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nno length\r\n")
+        answer = sock.makefile("rb").read()
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert answer.endswith(b"\r\n\r\n")
+
+
 def test_a_body_that_goes_on_after_the_answer_is_let_go_of(impatient: httpx.Client) -> None:
     with connect(impatient) as sock:
         sock.sendall(b"GET /nothing HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n")
