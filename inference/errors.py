@@ -10,7 +10,23 @@ SegmentationError
 
 from utils import ScanError, SegmentationError
 
-__all__ = ["PacsError", "ResultsError", "ScanError", "SegmentationError", "SettingsError", "WeightsError"]
+__all__ = [
+    "PacsError",
+    "ResultsError",
+    "ScanError",
+    "SegmentationError",
+    "SettingsError",
+    "WeightsError",
+    "shown",
+]
+
+MOST_SHOWN = 15
+"""Fewer characters than an API key has (`settings.URL_SAFE_KEY`): not even its beginning is ever quoted."""
+
+
+def shown(text: str) -> str:
+    """Return a sender's text as it may stand in a message: quoted and escaped, or how long it is."""
+    return repr(text) if len(text) <= MOST_SHOWN else f"(a text of {len(text):,} characters)"
 
 
 class ResultsError(SegmentationError):

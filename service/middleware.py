@@ -21,8 +21,9 @@ def install_middleware(app: FastAPI, settings: Settings, metrics: Metrics) -> No
         BodyLimit, max_bytes=max_body_bytes(settings), max_volume_bytes=max_volume_bytes(settings)
     )
     app.add_middleware(BodyTimeout, seconds=settings.body_timeout_s)
-    if settings.api_key:
-        app.add_middleware(Access, keys=[key.get_secret_value() for key in settings.api_key])
+    keys = [key.get_secret_value() for key in settings.api_key]
+    if keys:
+        app.add_middleware(Access, keys=keys)
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,
@@ -33,7 +34,7 @@ def install_middleware(app: FastAPI, settings: Settings, metrics: Metrics) -> No
         )
     app.add_middleware(SecurityHeaders, policies={DOCS: DOCS_POLICY, "/ui": PAGE_POLICY})
     paths = {path for route in app.routes if isinstance(path := getattr(route, "path", None), str)}
-    app.add_middleware(RequestLog, metrics=metrics, routes=frozenset(paths))
+    app.add_middleware(RequestLog, metrics=metrics, routes=frozenset(paths), keys=keys)
 
 
 def max_body_bytes(settings: Settings) -> int:

@@ -4,7 +4,7 @@ import math
 import re
 from dataclasses import dataclass
 
-from inference.errors import ScanError
+from inference.errors import ScanError, shown
 from inference.volumes.grey_scale import SUV_MAX
 
 
@@ -32,7 +32,7 @@ def parse_spacing(text: str | None) -> tuple[float, float, float] | None:
     try:
         first, second, third = (float(part) for part in re.split(r"[,x ]+", text.strip()))
     except ValueError:
-        raise ScanError(f"--spacing {text} is not three lengths in mm, such as 4,2.5,2.5") from None
+        raise ScanError(f"--spacing {shown(text)} is not three lengths in mm, such as 4,2.5,2.5") from None
     if not all(0.1 <= side <= 100 for side in (first, second, third)):
-        raise ScanError(f"--spacing {text} is no voxel's size: each must be from 0.1 to 100 mm")
+        raise ScanError(f"--spacing {shown(text)} is no voxel's size: each must be from 0.1 to 100 mm")
     return first, second, third

@@ -3,6 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
+from inference.errors import shown
 from inference.volumes.errors import VolumeError
 from inference.volumes.lazy_import import IMPORT_LOCK
 from inference.volumes.volume import Affine
@@ -43,8 +44,8 @@ def affine_of_letters(letters: str, spacing_mm: tuple[float, float, float], shap
     }:
         raise VolumeError(
             "no_orientation",
-            f"--orientation {letters} does not say where three axes point: give one of R or L, of A or P "
-            f"and of S or I for each axis, such as {DEFAULT_ORIENTATION}",
+            f"--orientation {shown(letters)} does not say where three axes point: give one of R or L, of "
+            f"A or P and of S or I for each axis, such as {DEFAULT_ORIENTATION}",
         )
     affine = np.zeros((4, 4))
     affine[3, 3] = 1

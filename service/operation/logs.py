@@ -1,23 +1,42 @@
-"""The log: console and `logs/api.log`, uvicorn's lines included, as lines of text or of JSON."""
+"""The log: console and `logs/api.log`, uvicorn's lines included, as lines of text or of JSON.
 
+Whatever reaches it, an entry is one line (of text, with the frames of a fault below it), no longer than
+`MOST_CHARACTERS`, without a key and without what an exception says: that may be a sender's text.
+"""
+
+import atexit
 import json
 import logging
+import re
 import sys
 import traceback
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from functools import cache
 from logging.handlers import RotatingFileHandler
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, TextIO
 
 from loguru import logger
 
 from inference.settings import Settings
+from service.operation.flood import Flood
 
 if TYPE_CHECKING:
     from loguru import Record
 
 LOG_FILE = "api.log"
 MAX_BYTES, KEPT_FILES = 10_000_000, 5
+MOST_CHARACTERS = 2000
+"""Of an entry's message; what is longer is cut."""
+
+MOST_FRAMES, MOST_CAUSES = 30, 4
+"""Of a fault, and of the faults that it followed from."""
+
+OWN_FIELDS = ("kind", "passes", "line")
+"""What an entry is given here for the others to see, and what is not written."""
 
 
 def configure_logging(settings: Settings, *, to_file: bool = True) -> None:
@@ -25,10 +44,20 @@ def configure_logging(settings: Settings, *, to_file: bool = True) -> None:
     logger.remove()
     keys = [key.get_secret_value() for key in settings.api_key]
     spell = _as_json if settings.log_format == "json" else _as_text
-    logger.configure(patcher=lambda record: record["extra"].update(line=_without(keys, spell(record))))
+    flood = Flood(lambda level, sentence: logger.bind(kind=None).log(level, "{}", sentence))
+    atexit.register(flood.end)
+
+    def prepare(record: "Record") -> None:
+        extra, level = record["extra"], record["level"].name
+        kind = extra.get("kind", (record["name"], record["line"]))
+        passes = kind is None or flood.passes(kind, level)
+        extra.update(passes=passes, line=redact(keys, spell(record)) if passes else "")
+
+    logger.configure(patcher=prepare)
     options: dict[str, Any] = {
         "level": settings.log_level,
         "format": lambda _: "{extra[line]}\n",
+        "filter": lambda record: record["extra"]["passes"],
         "backtrace": False,
         "diagnose": False,
     }
@@ -42,6 +71,7 @@ def configure_logging(settings: Settings, *, to_file: bool = True) -> None:
         logger.warning("no log file: {} cannot be written ({})", path, error.strerror)
     logging.basicConfig(handlers=[_ToLoguru()], level=logging.INFO, force=True)
     logging.getLogger("python_multipart").setLevel(logging.ERROR)  # its warnings quote a bad form's bytes
+    warnings.showwarning = _log_warning
     for name in ("uvicorn", "uvicorn.error"):
         logging.getLogger(name).handlers.clear()
         logging.getLogger(name).propagate = True
@@ -80,15 +110,19 @@ class LogFile(RotatingFileHandler):
 
 def _as_text(record: "Record") -> str:
     time, level = record["time"], record["level"].name
-    return f"{time:YYYY-MM-DD HH:mm:ss.SSS} {level:<7} {record['message']}{_trace(record)}"
+    return f"{time:YYYY-MM-DD HH:mm:ss.SSS} {level:<7} {in_one_line(record['message'])}{_trace(record)}"
 
 
 def _as_json(record: "Record") -> str:
     line = {
         "time": record["time"].isoformat(timespec="milliseconds"),
         "level": record["level"].name,
-        "message": record["message"],
-        **{name: value for name, value in record["extra"].items() if value is not None},
+        "message": in_one_line(record["message"]),
+        **{
+            name: value
+            for name, value in record["extra"].items()
+            if value is not None and name not in OWN_FIELDS
+        },
     }
     if record["exception"]:
         line["exception"] = _trace(record).lstrip()
@@ -98,17 +132,68 @@ def _as_json(record: "Record") -> str:
 def _trace(record: "Record") -> str:
     if not (error := record["exception"]):
         return ""
-    return "\n" + "".join(traceback.format_exception(error.type, error.value, error.traceback)).rstrip()
+    return "".join(f"\n{line}" for line in _frames(error.value, error.traceback))
 
 
-def _without(keys: Sequence[str], line: str) -> str:
-    """Take keys out of a line, however they got there."""
+def _frames(error: BaseException | None, trace: TracebackType | None, causes: int = 0) -> Iterator[str]:
+    """Give types and frames of a fault, and of those that it followed from, without what they say."""
+    if error is None:
+        return
+    followed_from = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    if followed_from is not None and causes < MOST_CAUSES:
+        yield from _frames(followed_from, followed_from.__traceback__, causes + 1)
+    yield "Traceback (most recent call last):"
+    for frame in traceback.format_list(traceback.extract_tb(trace, limit=-MOST_FRAMES)):
+        yield frame.rstrip()
+    yield f"{type(error).__module__}.{type(error).__qualname__}"
+    if isinstance(error, BaseExceptionGroup) and causes < MOST_CAUSES:
+        for part in error.exceptions[:MOST_CAUSES]:
+            yield from _frames(part, part.__traceback__, causes + 1)
+
+
+def in_one_line(text: str) -> str:
+    """Return a text without control characters, as Python escapes them, and cut where it is too long."""
+    cut = text if len(text) <= MOST_CHARACTERS else f"{text[:MOST_CHARACTERS]}… ({len(text):,} characters)"
+    if cut.isprintable():
+        return cut
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
+        for character in cut
+    )
+
+
+def redact(keys: Sequence[str], text: str) -> str:
+    """Take keys out of a text, in whatever letters, and as an address or a form may spell them."""
     for key in keys:
-        line = line.replace(key, "[key]")
-    return line
+        text = _spellings(key).sub("[key]", text)
+    return text
+
+
+@cache
+def _spellings(key: str) -> re.Pattern[str]:
+    """Return what finds a key in small or capital letters, each of which may be written as %41."""
+    letters = (
+        f"(?:{re.escape(letter)}|%{ord(letter.lower()):02x}|%{ord(letter.upper()):02x})" for letter in key
+    )
+    return re.compile("".join(letters), re.IGNORECASE)
+
+
+def _log_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """Log a library's warning as its type and place: what it says may be a sender's text."""
+    logger.bind(kind=(category.__name__, filename, lineno)).warning(
+        "{} in {}:{}", category.__name__, Path(filename).name, lineno
+    )
 
 
 class _ToLoguru(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         level = record.levelname if record.levelname in logger._core.levels else record.levelno  # type: ignore[attr-defined]
-        logger.opt(exception=record.exc_info).log(level, record.getMessage())
+        told = logger.bind(kind=(record.name, record.levelname, record.lineno))
+        told.opt(exception=record.exc_info).log(level, "{}", record.getMessage())

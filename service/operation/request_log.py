@@ -4,12 +4,13 @@ import asyncio
 import re
 import time
 import uuid
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from loguru import logger
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.operation.logs import redact
 from service.operation.metrics import Metrics
 from service.problems import Refusal, problem, refuse
 
@@ -26,9 +27,12 @@ class RequestLog:
     only the route is kept: what else it holds may be a key, or a patient's name.
     """
 
-    def __init__(self, app: ASGIApp, *, metrics: Metrics, routes: Collection[str]) -> None:
+    def __init__(
+        self, app: ASGIApp, *, metrics: Metrics, routes: Collection[str], keys: Sequence[str] = ()
+    ) -> None:
         self.app = app
         self.metrics = metrics
+        self.keys = keys
         self.routes = routes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -36,7 +40,7 @@ class RequestLog:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        exchange = _Exchange(scope, receive, send, self._route(scope["path"]))
+        exchange = _Exchange(scope, receive, send, self._route(scope["path"]), self._request_id(scope))
         self.metrics.in_flight.inc()
         try:
             await exchange.answer(self.app)
@@ -49,6 +53,12 @@ class RequestLog:
         parent = path.rpartition("/")[0]
         return next((route for route in (path, parent, parent + "/{name}") if route in self.routes), OTHER)
 
+    def _request_id(self, scope: Scope) -> str:
+        """Return the id that the client has given, where it is plain and holds no key; else a new one."""
+        given = Headers(scope=scope).get(REQUEST_ID, "")
+        is_plain = GIVEN_ID.fullmatch(given) is not None and redact(self.keys, given) == given
+        return given if is_plain else uuid.uuid4().hex
+
     def _note(self, exchange: "_Exchange") -> None:
         state = exchange.scope["state"]
         seconds = time.monotonic() - state["arrived"]
@@ -57,7 +67,9 @@ class RequestLog:
         self.metrics.request_seconds.labels(exchange.route).observe(seconds)
         if "refused" in state:
             self.metrics.refused.labels(state["refused"]).inc()
+        is_answered_scan = exchange.method == "POST" and status.startswith("2")
         logger.bind(
+            kind=None if is_answered_scan else (exchange.method, exchange.route, status),
             request_id=state["request_id"],
             method=exchange.method,
             route=exchange.route,
@@ -80,15 +92,13 @@ class RequestLog:
 class _Exchange:
     """One request and its answer."""
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send, route: str) -> None:
-        self.scope, self.route = scope, route
+    def __init__(self, scope: Scope, receive: Receive, send: Send, route: str, request_id: str) -> None:
+        self.scope, self.route, self.request_id = scope, route, request_id
         self.method = scope["method"] if scope["method"] in METHODS else OTHER
         self.status: int | None = None
         self.received = 0
         self._receive, self._send = receive, send
-        given = Headers(scope=scope).get(REQUEST_ID, "")
-        self.request_id = given if GIVEN_ID.fullmatch(given) else uuid.uuid4().hex
-        scope.setdefault("state", {}).update(arrived=time.monotonic(), request_id=self.request_id)
+        scope.setdefault("state", {}).update(arrived=time.monotonic(), request_id=request_id)
 
     async def answer(self, app: ASGIApp) -> None:
         """Have the app answer; where it cannot, answer for it."""

@@ -1,12 +1,14 @@
 """The headers of a DICOM PET series: which files belong to it, and whether it is whole."""
 
 import logging
+import warnings
 import zipfile
 import zlib
 from collections.abc import MutableSequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from inference.errors import shown
 from inference.volumes.archive import Opener
 from inference.volumes.errors import VolumeError
 from inference.volumes.lazy_import import IMPORT_LOCK
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
 PIXEL_DATA_TAG = b"\xe0\x7f\x10\x00"
+MOST_NAMED = 4
 PET_IMAGE_STORAGE = "1.2.840.10008.5.1.4.1.1.128"
 DAMAGED = (zipfile.BadZipFile, zlib.error, OSError, EOFError)
 
@@ -61,12 +64,13 @@ def read_headers(openers: list[Opener]) -> list[DicomFile]:
             "wrong_modality", "the images are no PET images of a slice each (PET Image Storage)"
         )
     if "PT" not in modalities:
-        raise VolumeError("wrong_modality", f"the images' modality is {modalities[0][:16]}, and not PT")
+        raise VolumeError("wrong_modality", f"the images' modality is {shown(modalities[0])}, and not PT")
     series = {str(value_of(file.header, "SeriesInstanceUID")) for file in files}
     if len(series) > 1:
         raise VolumeError(
             "mixed_series",
-            f"there are {len(series)} series (modalities {', '.join(modalities)}): give one PET series",
+            f"there are {len(series)} series (modalities {', '.join(map(shown, modalities[:MOST_NAMED]))}): "
+            "give one PET series",
         )
     return files
 
@@ -113,6 +117,7 @@ def quiet() -> None:
 
     config.settings.reading_validation_mode = config.IGNORE
     logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
+    warnings.filterwarnings("ignore", module=r"pydicom\.")
 
 
 def _read_header(opener: Opener) -> DicomFile | None:

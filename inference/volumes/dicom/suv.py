@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from inference.errors import shown
 from inference.volumes.dicom.headers import items_of, required, value_of
 from inference.volumes.errors import VolumeError
 
@@ -33,13 +34,15 @@ def suv_factor(header: "Dataset") -> float:
     if units == "GML":
         kind = str(value_of(header, "SUVType") or "BW").upper()
         if kind != "BW":
-            raise VolumeError("unsupported_units", f"the values are SUVs by {kind}, not by body weight (BW)")
+            raise VolumeError(
+                "unsupported_units", f"the values are SUVs by {shown(kind)}, not by body weight (BW)"
+            )
         return 1.0
     if units == "BQML":
         return _per_activity(header)
     if units == "CNTS":
         return _per_count(header)
-    raise VolumeError("unsupported_units", f"the values are in {units[:16]}, and not in BQML, GML or CNTS")
+    raise VolumeError("unsupported_units", f"the values are in {shown(units)}, and not in BQML, GML or CNTS")
 
 
 def _check_corrections(header: "Dataset") -> None:
@@ -93,7 +96,7 @@ def _decayed(header: "Dataset", tracer: "Dataset") -> float:
         return 1.0
     if correction != "START":
         raise VolumeError(
-            "not_corrected", f"DecayCorrection is {correction[:16]}, and neither START nor ADMIN"
+            "not_corrected", f"DecayCorrection is {shown(correction)}, and neither START nor ADMIN"
         )
     half_life_s = _number(tracer, "RadionuclideHalfLife", "missing_field", "the dose decays by it")
     corrected_to = _scan_start(header, half_life_s)

@@ -4,6 +4,7 @@ import gzip
 import logging
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
+from inference.errors import shown
 from inference.volumes.errors import VolumeError
 from inference.volumes.formats.raw_slices import read_slices
 from inference.volumes.lazy_import import IMPORT_LOCK
@@ -50,7 +51,9 @@ def read_nifti(file: BinaryIO, options: VolumeOptions) -> SlicedVolume:
         raise VolumeError("unreadable", f"the file is no NIfTI file that can be read ({reason})") from None
     x, y, z = check_shape(shape)
     if dtype.kind not in "iuf" or offset < len(block[:348]) or offset > MAX_HEADER_BYTES:
-        raise VolumeError("unreadable", f"the file's values are {dtype}, or its header has no sensible size")
+        raise VolumeError(
+            "unreadable", f"the file's values are {shown(str(dtype))}, or its header has no sensible size"
+        )
     slices = read_slices(
         stream,
         count=z,

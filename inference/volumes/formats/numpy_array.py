@@ -5,6 +5,7 @@ from typing import BinaryIO
 import numpy as np
 from numpy.lib import format as npy_format
 
+from inference.errors import shown
 from inference.volumes.errors import VolumeError
 from inference.volumes.formats.raw_slices import read_slices
 from inference.volumes.options import VolumeOptions
@@ -26,7 +27,7 @@ def read_array(file: BinaryIO, options: VolumeOptions) -> SlicedVolume:
     except Exception:  # the header is a literal of Python's, whose parser raises MemoryError and many others
         raise VolumeError("unreadable", "the file is no NumPy array that can be read") from None
     if np.dtype(dtype).kind not in "iuf":
-        raise VolumeError("unreadable", f"the array holds {dtype}, and not numbers")
+        raise VolumeError("unreadable", f"the array holds {shown(str(dtype))}, and not numbers")
     sides = check_shape(shape)
     slice_axis = 2 if fortran_order else 0
     within = sides[:2] if fortran_order else sides[1:]

@@ -112,5 +112,5 @@ def test_a_dose_in_megabecquerel_and_a_lean_suv_are_refused(header: Dataset) -> 
     with pytest.raises(VolumeError, match="RadionuclideTotalDose is 260, and not in becquerel"):
         suv_factor(header)
     header.Units, header.SUVType = "GML", "LBM"
-    with pytest.raises(VolumeError, match="SUVs by LBM"):
+    with pytest.raises(VolumeError, match="SUVs by 'LBM'"):
         suv_factor(header)
