@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 
-FREE_LINES = 20
+FREE_LINES = 100
 WINDOW_S = 60.0
 """So many lines of a kind are written within so many seconds."""
 

@@ -100,5 +100,5 @@ def test_spacing_is_three_lengths() -> None:
     assert parse_spacing("4, 2.5,2.5") == (4, 2.5, 2.5)
     assert parse_spacing(None) is None
     for wrong in ("4,2", "a,b,c", "1,2,3,4", "0,1,1", "-1,1,1", "nan,1,1"):
-        with pytest.raises(ScanError, match=f"--spacing {wrong} is"):
+        with pytest.raises(ScanError, match=f"--spacing '{wrong}' is"):
             parse_spacing(wrong)
