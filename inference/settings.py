@@ -20,6 +20,9 @@ Secrets = Annotated[tuple[SecretStr, ...], NoDecode]
 URL_SAFE_KEY = re.compile(r"[A-Za-z0-9._~-]{16,}")
 """What an API key is made of: it may stand in an address, and cannot be guessed."""
 
+HOST_NAME = re.compile(r"\*|(\*\.)?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
+"""What a host may be called, without scheme and port; a star stands for any name, or for its beginning."""
+
 ENV_FILE = Path(".env")
 INSTALLED = __name__ != "inference.settings"
 """Whether this is of a wheel, which has all below another name (`deploy/wheel.py`), and not of a checkout:
@@ -65,13 +68,14 @@ class Settings(BaseSettings):
 
     api_key: Secrets = ()
     cors_origins: Names = ()
+    allowed_hosts: Names = ()
     ui: bool = True
 
     log_level: Literal["TRACE", "DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["text", "json"] = "text"
     log_dir: Path = user_log_path(COMMAND) if INSTALLED else Path("logs")
 
-    @field_validator("model_artifacts", "tta_ops", "api_key", "cors_origins", mode="before")
+    @field_validator("model_artifacts", "tta_ops", "api_key", "cors_origins", "allowed_hosts", mode="before")
     @classmethod
     def _split_commas(cls, value: object) -> object:
         if isinstance(value, str):
@@ -107,6 +111,13 @@ class Settings(BaseSettings):
         if not all(re.fullmatch(r"\*|https?://[^/\s]+", origin) for origin in origins):
             raise ValueError("each must be * or an origin such as https://example.org, without a path")
         return origins
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _are_hosts(cls, hosts: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(HOST_NAME.fullmatch(host) for host in hosts):
+            raise ValueError("each must be a host's name such as scans.example.org or *.example.org, or *")
+        return hosts
 
     @field_validator("log_level", mode="before")
     @classmethod

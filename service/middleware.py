@@ -8,6 +8,7 @@ from service.headers import DOCS_POLICY, PAGE_POLICY, SecurityHeaders
 from service.limits.access import Access
 from service.limits.body_limit import BodyLimit
 from service.limits.body_timeout import BodyTimeout
+from service.limits.origins import Origins
 from service.operation.metrics import Metrics
 from service.operation.request_log import REQUEST_ID, RequestLog
 
@@ -32,6 +33,13 @@ def install_middleware(app: FastAPI, settings: Settings, metrics: Metrics) -> No
             allow_headers=("Authorization", "Content-Type", "X-API-Key", REQUEST_ID),
             expose_headers=("Retry-After", VIEWS_HEADER, REQUEST_ID),
         )
+    app.add_middleware(
+        Origins,
+        origins=settings.cors_origins,
+        hosts=settings.allowed_hosts,
+        listens_on=settings.host,
+        checks_hosts=not keys,
+    )
     app.add_middleware(SecurityHeaders, policies={DOCS: DOCS_POLICY, "/ui": PAGE_POLICY})
     paths = {path for route in app.routes if isinstance(path := getattr(route, "path", None), str)}
     app.add_middleware(RequestLog, metrics=metrics, routes=frozenset(paths), keys=keys)

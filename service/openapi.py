@@ -34,6 +34,7 @@ UNAUTHORIZED = problems({401: "`API_KEY` is set, and the request brings none of 
 BAD_SCAN = problems(
     {
         400: "The form cannot be read",
+        403: "A page of an origin that is not allowed asks",
         408: "The body came too slowly",
         413: "The body is too large",
         415: "The content type is neither JSON nor a form nor a picture",

@@ -19,6 +19,7 @@ from service.messages import Problem
 REASONS = {
     400: "bad_request",
     401: "unauthorized",
+    403: "foreign_origin",
     404: "unknown_route",
     405: "wrong_method",
     408: "too_slow",
