@@ -1,7 +1,10 @@
 """What stands between uvicorn and the routes, in which order."""
 
+from collections.abc import Collection
+
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from inference.settings import Settings
 from service.headers import DOCS_POLICY, PAGE_POLICY, SecurityHeaders
@@ -41,8 +44,29 @@ def install_middleware(app: FastAPI, settings: Settings, metrics: Metrics) -> No
         checks_hosts=not keys,
     )
     app.add_middleware(SecurityHeaders, policies={DOCS: DOCS_POLICY, "/ui": PAGE_POLICY})
+    app.router.redirect_slashes = False
     paths = {path for route in app.routes if isinstance(path := getattr(route, "path", None), str)}
+    app.add_middleware(TrailingSlash, routes=frozenset(paths))
     app.add_middleware(RequestLog, metrics=metrics, routes=frozenset(paths), keys=keys)
+
+
+class TrailingSlash:
+    """ASGI middleware: a route's address with a slash behind it is that route, and not a way around to it.
+
+    A redirect would name the scheme that the service speaks, which is not that of a tunnel.
+    """
+
+    def __init__(self, app: ASGIApp, *, routes: Collection[str]) -> None:
+        self.app = app
+        self.routes = routes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, by its route's own address."""
+        if scope["type"] == "http" and scope["path"] not in self.routes:
+            path = scope["path"].removesuffix("/")
+            if path in self.routes:
+                scope = {**scope, "path": path, "raw_path": path.encode()}
+        await self.app(scope, receive, send)
 
 
 def max_body_bytes(settings: Settings) -> int:

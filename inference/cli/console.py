@@ -12,7 +12,21 @@ errors = Console(stderr=True)
 
 def tell(sentence: str) -> None:
     """Print a sentence to standard error as it is, in one line."""
-    errors.print(sentence, markup=False, highlight=False, soft_wrap=True)
+    errors.print(printable(sentence), markup=False, highlight=False, soft_wrap=True)
+
+
+def printable(text: str) -> str:
+    """Return a text as it may stand on a terminal: what it holds of control characters is escaped.
+
+    A file may be called anything, and a PACS may say anything: a terminal that takes it for a command shows
+    something else than there is, or does something. Bytes of a name that are no UTF-8 are escaped too.
+    """
+    return "".join(
+        character
+        if character.isprintable()
+        else character.encode("unicode_escape", "backslashreplace").decode()
+        for character in text
+    )
 
 
 def progress_bar() -> Progress:

@@ -7,6 +7,7 @@ from pathlib import Path
 from rich import box
 from rich.table import Table
 
+from inference.cli.console import printable
 from inference.engines.engine import require_openvino
 from inference.errors import WeightsError
 from inference.preparation import Preparation
@@ -77,7 +78,7 @@ def folds_table(rows: Sequence[ListedFold]) -> Table:
         prepared = row.fold and not row.fault and _preparation(row.fold.metadata.preparation)
         table.add_row(
             "?" if row.entry.fold is None else str(row.entry.fold),
-            row.origin,
+            printable(row.origin),
             sha256[:SHA256_SHOWN],
             prepared or "cannot be served",
             _dice(row.entry),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from inference.cli.console import progress_bar, tell
+from inference.cli.console import printable, progress_bar, tell
 from inference.cli.results.results_folder import Results
 from inference.cli.results.volume_files import VolumeFiles
 from inference.cli.scans.fetched_series import FetchedSeries, fetched_series
@@ -173,4 +173,5 @@ def _print_columns(rows: list[tuple[str, ...]]) -> None:
     """Print rows in columns as wide as they need, each row a line, whatever the terminal's width."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
-        typer.echo("  ".join(part.ljust(width) for part, width in zip(row, widths, strict=True)).rstrip())
+        line = "  ".join(part.ljust(width) for part, width in zip(row, widths, strict=True))
+        typer.echo(printable(line.rstrip()))

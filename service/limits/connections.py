@@ -56,6 +56,18 @@ class Connection(H11Protocol):
         super().data_received(data)
         self._limit_silence()
 
+    def handle_events(self) -> None:
+        """Take what has been parsed; behind a request of two lengths nothing is read as the next one.
+
+        Source: RFC 9112, 6.1: with Transfer-Encoding beside Content-Length the connection is closed, lest a
+        proxy that goes by the other one is made to forward a request that nobody has looked at.
+        """
+        super().handle_events()
+        if self.cycle is not None and not self.cycle.response_complete:
+            names = {name for name, _ in self.headers}
+            if {b"content-length", b"transfer-encoding"} <= names:
+                self.cycle.default_headers = [*self.cycle.default_headers, (b"connection", b"close")]
+
     def send_400_response(self, msg: str) -> None:
         """Answer what is no HTTP; uvicorn calls this while it handles h11's error."""
         error = sys.exc_info()[1]

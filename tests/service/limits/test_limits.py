@@ -114,6 +114,25 @@ def test_a_broken_body_of_a_head_request_is_400_without_a_body(impatient: httpx.
     assert answer.endswith(b"\r\n\r\n")
 
 
+def test_a_request_of_two_lengths_is_the_last_of_its_connection(impatient: httpx.Client) -> None:
+    """Else a proxy that goes by the other length is made to pass on a request that nobody has looked at."""
+    hidden = b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"
+    for order in (
+        b"Content-Length: 5\r\nTransfer-Encoding: chunked",
+        b"Transfer-Encoding: chunked\r\nContent-Length: 5",
+    ):
+        with connect(impatient) as sock:
+            sock.sendall(b"GET /health/live HTTP/1.1\r\nHost: x\r\n" + order + b"\r\n\r\n0\r\n\r\n" + hidden)
+            answers = sock.makefile("rb").read()
+        assert answers.startswith(b"HTTP/1.1 200 ")
+        assert answers.count(b"HTTP/1.1 ") == 1
+        assert b"connection: close" in answers.lower()
+    with connect(impatient) as sock:
+        sock.sendall(b"GET /health/live HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n" + hidden)
+        assert answer_of(sock)[0] == 200  # and the one after it, as ever
+        assert sock.recv(15) == b"HTTP/1.1 200 OK"
+
+
 def test_a_body_that_goes_on_after_the_answer_is_let_go_of(impatient: httpx.Client) -> None:
     with connect(impatient) as sock:
         sock.sendall(b"GET /nothing HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n")
@@ -178,6 +197,21 @@ def test_a_jpeg_of_thousands_of_passes_is_refused_unread(server: Server) -> None
     assert answer.status_code == 422
     assert "passes" in answer.json()["detail"]
     assert time.monotonic() - started < 5
+
+
+def test_a_slash_behind_a_route_is_no_way_around_by_another_scheme(server: Server, phantom: Phantom) -> None:
+    scan = {"img": as_base64(file_bytes(phantom.grey))}
+    assert server.post("/predict/", json=scan).json() == server.post("/predict", json=scan).json()
+    document = server.get("/openapi.json").json()
+    for path in (*document["paths"], "/docs", "/ui", "/nothing", "/ui/assets/page.js"):
+        for method in ("GET", "POST"):
+            answer = httpx.request(
+                method, f"{server.url}{path.rstrip('/')}/", headers={"Accept": "text/html"}
+            )
+            assert not answer.headers.get("location", "").startswith(("http", "//")), path
+    assert server.get("/health/live/").status_code == 200
+    assert server.get("/ui/").headers["location"] == "../ui"
+    assert server.get("/nothing/").status_code == server.get("/predict//").status_code == 404
 
 
 def test_answers_say_nothing_of_the_server_and_may_not_be_framed_or_kept(server: Server) -> None:
