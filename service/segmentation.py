@@ -18,12 +18,12 @@ from inference.errors import ScanError
 from inference.settings import Settings
 from inference.volumes.volume_scan import VolumeScan
 from service.concurrency import wait_for_turn
-from service.limits.admission import Admission
+from service.limits.admission import Admission, Kind
 from service.operation.metrics import Metrics
 from service.operation.readiness import State
 from service.problems import Refusal
 from service.provider import InProcessProvider, Provider
-from service.scan_content import Content
+from service.scan_content import Content, ScanContent
 from utils import Scan, encode_request
 
 RETRY_START_S = 2
@@ -138,7 +138,8 @@ class Service:
         deadline = Deadline(self.settings.deadline_s, since=request.state.arrived)
         stages_s: dict[str, float] = {}
         self.check()
-        with self.admission.place():
+        kind: Kind = "scan" if isinstance(content, ScanContent) else "volume"
+        with self.admission.place(kind):
             with _timed(stages_s, "queue"):
                 await wait_for_turn(self.turns, request)
             try:
@@ -151,7 +152,7 @@ class Service:
                 stages_s |= {stage: ms / 1000 for stage, ms in prediction.timings_ms.items()}
                 with _timed(stages_s, "encode"):
                     encoded = await encode(prediction, volume)
-                self.admission.answered(began)
+                self.admission.answered(began, kind)
             finally:
                 self.turns.release()
         self.metrics.segmented(prediction, stages_s)

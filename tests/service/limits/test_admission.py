@@ -35,10 +35,27 @@ def test_the_wait_is_learnt_from_the_time_between_answers(clock: list[float]) ->
         began = clock[0] - 2
         clock[0] += 2
         admission.answered(began)
-    assert admission.interval_s == pytest.approx(2, abs=0.7)
+    assert admission.interval_s() == pytest.approx(2, abs=0.7)
     clock[0] += 1000  # of nothing to do, which is not counted
     admission.answered(began=clock[0] - 2)
-    assert admission.interval_s == pytest.approx(2, abs=0.7)
+    assert admission.interval_s() == pytest.approx(2, abs=0.7)
+
+
+def test_a_slow_volume_says_nothing_of_how_long_scans_take(clock: list[float]) -> None:
+    admission = Admission(max_queue=64, deadline_s=8)
+    admission.expect(0.4)
+    for took, kind in ((0.5, "scan"), (21.0, "volume"), (0.5, "scan")):
+        began = clock[0]
+        clock[0] += took
+        admission.answered(began, kind)  # type: ignore[arg-type]
+    assert (admission.interval_s(), admission.interval_s("volume")) == (0.5, 21)
+    with admission.place("volume"):
+        for _ in range(10):
+            with admission.place():
+                admission.check()
+        with pytest.raises(Refusal, match="this one would be late"):
+            admission.check("volume")
+    admission.check("volume")
 
 
 def test_whoever_would_be_late_is_refused_at_once_and_told_when_to_come(clock: list[float]) -> None:
