@@ -26,7 +26,8 @@ class SlicedVolume:
     `slices` gives them once, in order, each float32 with the two other axes in order.
     `affine` (4, 4) leads from voxel indices to RAS+ coordinates in mm, as in NIfTI; where the
     spacing is unknown its scale means nothing, and only its directions count. `headers` are those
-    of a DICOM series' images, in the order of its slices.
+    of a DICOM series' images, in the order of its slices. `warnings` are sentences for people, of what
+    was read otherwise than it is written.
     """
 
     shape: tuple[int, int, int]
@@ -35,6 +36,7 @@ class SlicedVolume:
     slices: Iterator[FloatMap]
     spacing_is_known: bool = True
     headers: "tuple[Dataset, ...]" = field(default=(), repr=False)
+    warnings: tuple[str, ...] = ()
 
 
 def check_shape(shape: tuple[int, ...]) -> tuple[int, int, int]:

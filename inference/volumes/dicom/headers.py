@@ -23,6 +23,7 @@ FIELDS = (
     *("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "PatientWeight", "PatientSize"),
     *("StudyDate", "StudyTime", "StudyID", "AccessionNumber", "ReferringPhysicianName"),
     *("SeriesDate", "SeriesTime", "AcquisitionDate", "AcquisitionTime", "ActualFrameDuration"),
+    *("AcquisitionDateTime", "TimezoneOffsetFromUTC"),
     *("FrameReferenceTime", "DecayCorrection", "CorrectedImage", "Units", "SUVType"),
     *("RadiopharmaceuticalInformationSequence", "ImagePositionPatient", "ImageOrientationPatient"),
     *("PixelSpacing", "Rows", "Columns", "BitsAllocated", "PixelRepresentation"),

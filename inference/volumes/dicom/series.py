@@ -9,7 +9,7 @@ import numpy.typing as npt
 from inference.preparation import FloatMap
 from inference.volumes.archive import Opener
 from inference.volumes.dicom.headers import DAMAGED, DicomFile, read_headers, required
-from inference.volumes.dicom.suv import suv_factor
+from inference.volumes.dicom.suv import suv_scale
 from inference.volumes.errors import VolumeError
 from inference.volumes.lazy_import import IMPORT_LOCK
 from inference.volumes.volume import Affine, SlicedVolume, check_shape
@@ -45,9 +45,10 @@ def read_series(openers: list[Opener]) -> SlicedVolume:
     shape = check_shape((len(ordered), rows, columns))
     _check_grid(np.array([position for position, _ in places]), int(first.get("NumberOfSlices") or 0))
     headers = tuple(file.header for file in ordered)
-    factor = suv_factor(min(headers, key=_acquired))
+    scale = suv_scale(min(headers, key=_acquired))
     affine = _affine(headers, orientation, spacing)
-    return SlicedVolume(shape, affine, 0, _slices(ordered, (rows, columns), factor), headers=headers)
+    slices = _slices(ordered, (rows, columns), scale.factor)
+    return SlicedVolume(shape, affine, 0, slices, headers=headers, warnings=scale.warnings)
 
 
 def _check_grid(positions: npt.NDArray[np.float64], listed: int) -> None:
