@@ -164,6 +164,8 @@ def _store(client: "DICOMwebClient", paths: list[Path]) -> None:
 
     from inference.volumes.pacs.storing import store_images
 
+    if not all(path.exists() for path in paths):
+        raise PacsError("nothing is stored: no DICOM files could be made of the series' headers")
     new = store_images(client, [dcmread(path) for path in paths])
     before = len(paths) - new
     tell(f"{new} objects stored in the study" + (f", {before} were there before" if before else ""))

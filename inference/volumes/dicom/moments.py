@@ -76,7 +76,7 @@ def check_zone(header: "Dataset") -> None:
 def moment_of(header: "Dataset", date: str, time: str, zone: timezone | None) -> Moment:
     """Return the moment that two fields of a header give; raises `VolumeError` that names one."""
     return read_moment(
-        f"{_date(str(required(header, date)))}{_time(str(required(header, time)))}", time, zone
+        f"{plain_date(str(required(header, date)))}{plain_time(str(required(header, time)))}", time, zone
     )
 
 
@@ -103,19 +103,21 @@ def read_moment(text: str, field: str, zone: timezone | None) -> Moment:
 
 def at_time(day: datetime, text: str, field: str) -> Moment:
     """Return the moment of a day, in its zone, at which a clock shows a time of day (TM)."""
-    digits = _time(text)
+    digits = plain_time(text)
     if not TIME.fullmatch(digits):
         raise _unreadable(field, text)
     read = read_moment(f"{day:%Y%m%d}{digits}", field, None)
     return Moment(read.clock.replace(tzinfo=day.tzinfo), read.exact_to_s, field, text.strip())
 
 
-def _date(text: str) -> str:
+def plain_date(text: str) -> str:
+    """Return a date without the separators that DICOM's predecessor had."""
     found = ACR_NEMA_DATE.fullmatch(text.strip())
     return text.strip() if found is None else "".join(found.groups())
 
 
-def _time(text: str) -> str:
+def plain_time(text: str) -> str:
+    """Return a time of day without the separators that DICOM's predecessor had."""
     found = ACR_NEMA_TIME.fullmatch(text.strip())
     return text.strip() if found is None else "".join(part or "" for part in found.groups())
 
