@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from inference.cli.scans.readers import lies_in_folders, read_scan, read_volume_scan, result_name
 from inference.errors import ScanError
+from inference.volumes.archive import walk
 from inference.volumes.options import VolumeOptions
 from inference.volumes.reading import holds_series
 from inference.volumes.volume_scan import VolumeScan
@@ -70,7 +71,7 @@ class Source:
         if self.content is not None:
             return hashlib.sha256(self.content).hexdigest()
         if self.path.is_dir():
-            files = sorted(file for file in self.path.rglob("*") if file.is_file())
+            files = sorted(file for file in walk(self.path) if file.is_file())
             return hashlib.sha256(repr([self._glance(file) for file in files]).encode()).hexdigest()
         if not self.path.is_file():
             return None

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 PIXEL_DATA_TAG = b"\xe0\x7f\x10\x00"
 PET_IMAGE_STORAGE = "1.2.840.10008.5.1.4.1.1.128"
+CHUNK_BYTES = 1 << 20
 DAMAGED = (zipfile.BadZipFile, zlib.error, OSError, EOFError)
 
 FIELDS = (
@@ -27,7 +28,7 @@ FIELDS = (
     *("FrameReferenceTime", "DecayCorrection", "CorrectedImage", "Units", "SUVType"),
     *("RadiopharmaceuticalInformationSequence", "ImagePositionPatient", "ImageOrientationPatient"),
     *("PixelSpacing", "Rows", "Columns", "BitsAllocated", "PixelRepresentation"),
-    *("RescaleSlope", "RescaleIntercept", "SpecificCharacterSet"),
+    *("RescaleSlope", "RescaleIntercept", "SpecificCharacterSet", "SpacingBetweenSlices", "SliceThickness"),
 )
 PRIVATE_FIELDS = (0x00090010, 0x0009100D, 0x70530010, 0x70531000, 0x70531009)
 """Those of GE and Philips that `suv.py` reads."""
@@ -87,6 +88,19 @@ def quiet() -> None:
     logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
 
 
+def damaged(header: "Dataset | None" = None) -> VolumeError:
+    """Return what is said of a file that ends too early, or whose archive's checksum is another."""
+    number = "" if header is None else str(header.get("InstanceNumber") or "")
+    which = f"image {number[:8]} of the series" if number.isdecimal() else "a file of the series"
+    return VolumeError("cut_short", f"{which} is damaged or cut short: copy or export it again")
+
+
+def read_to_the_end(file: BinaryIO) -> None:
+    """Read what is left of a file: a zip archive compares its checksum at the end of each."""
+    while file.read(CHUNK_BYTES):
+        pass
+
+
 def _read_header(opener: Opener) -> DicomFile | None:
     with IMPORT_LOCK:
         from pydicom import dcmread
@@ -96,12 +110,16 @@ def _read_header(opener: Opener) -> DicomFile | None:
     tags = [tag for field in FIELDS if (tag := tag_for_keyword(field)) is not None]
     try:
         with opener() as file:
-            header = dcmread(file, stop_before_pixels=True, specific_tags=[*tags, *PRIVATE_FIELDS])
+            try:
+                header = dcmread(file, stop_before_pixels=True, specific_tags=[*tags, *PRIVATE_FIELDS])
+            except InvalidDicomError:
+                read_to_the_end(file)  # so that a damaged image is told from what is none
+                raise
             pixels_at = _pixels_at(file, header)
     except InvalidDicomError:
         return None
     except DAMAGED:
-        raise VolumeError("cut_short", "a file of the series is damaged or cut short") from None
+        raise damaged() from None
     except Exception as error:  # a damaged header raises whatever its values lead to
         raise VolumeError("unreadable", f"a file's header is damaged ({type(error).__name__})") from None
     is_image = "SOPClassUID" in header and "Rows" in header

@@ -8,7 +8,14 @@ import numpy.typing as npt
 
 from inference.preparation import FloatMap
 from inference.volumes.archive import Opener
-from inference.volumes.dicom.headers import DAMAGED, DicomFile, read_headers, required
+from inference.volumes.dicom.headers import (
+    DAMAGED,
+    DicomFile,
+    damaged,
+    read_headers,
+    read_to_the_end,
+    required,
+)
 from inference.volumes.dicom.suv import suv_scale
 from inference.volumes.errors import VolumeError
 from inference.volumes.lazy_import import IMPORT_LOCK
@@ -43,15 +50,17 @@ def read_series(openers: list[Opener]) -> SlicedVolume:
     places.sort(key=lambda place: place[0])
     ordered = [file for _, file in places]
     shape = check_shape((len(ordered), rows, columns))
-    _check_grid(np.array([position for position, _ in places]), int(first.get("NumberOfSlices") or 0))
     headers = tuple(file.header for file in ordered)
+    positions = np.array([position for position, _ in places])
+    _check_grid(positions, _said(first, "NumberOfSlices"))
+    doubts = _doubts(positions, headers)
     scale = suv_scale(min(headers, key=_acquired))
     affine = _affine(headers, orientation, spacing)
     slices = _slices(ordered, (rows, columns), scale.factor)
-    return SlicedVolume(shape, affine, 0, slices, headers=headers, warnings=scale.warnings)
+    return SlicedVolume(shape, affine, 0, slices, headers=headers, warnings=(*scale.warnings, *doubts))
 
 
-def _check_grid(positions: npt.NDArray[np.float64], listed: int) -> None:
+def _check_grid(positions: npt.NDArray[np.float64], listed: float) -> None:
     """Raise `VolumeError` where positions along the normal, in mm, are not evenly spaced."""
     steps = np.diff(positions)
     if steps.min() < SAME_PLACE_MM:
@@ -69,8 +78,45 @@ def _check_grid(positions: npt.NDArray[np.float64], listed: int) -> None:
         raise VolumeError("uneven_slices", f"slices are {steps.min():.2f} to {steps.max():.2f} mm apart")
     if len(positions) < listed:
         raise VolumeError(
-            "missing_slice", f"there are {len(positions)} slices, and NumberOfSlices says {listed}"
+            "missing_slice", f"there are {len(positions)} slices, and NumberOfSlices says {listed:g}"
         )
+
+
+def _doubts(positions: npt.NDArray[np.float64], headers: "tuple[Dataset, ...]") -> tuple[str, ...]:
+    """Return sentences for what looks as if slices were missing that leave no gap.
+
+    Raises `VolumeError` where every second slice, or more, is missing.
+    """
+    doubts = []
+    step = float(np.median(np.diff(positions)))
+    apart = abs(_said(headers[0], "SpacingBetweenSlices"))
+    if apart and step > (2 - UNEVEN) * apart:
+        raise VolumeError(
+            "missing_slice",
+            f"slices are {step:.2f} mm apart, and SpacingBetweenSlices says {apart:.2f} mm: most are missing",
+        )
+    thickness = _said(headers[0], "SliceThickness")
+    if thickness and not apart and step > (2 - UNEVEN) * thickness:
+        doubts.append(
+            f"slices are {step:.2f} mm apart and {thickness:.2f} mm thick: are those in between missing?"
+        )
+    numbers = sorted(int(_said(header, "InstanceNumber")) for header in headers)
+    if numbers[0] > 0 and numbers[-1] - numbers[0] + 1 == len(numbers) and numbers[0] > 1:
+        doubts.append(
+            f"the images' InstanceNumber begins with {numbers[0]}: are {numbers[0] - 1} images missing?"
+        )
+    if numbers[0] > 0 and 0 < (gaps := numbers[-1] - numbers[0] + 1 - len(set(numbers))) < len(numbers):
+        doubts.append(f"{gaps} numbers between the images' InstanceNumber are not there: are images missing?")
+    return tuple(doubts)
+
+
+def _said(header: "Dataset", field: str) -> float:
+    """Return a field's number, 0 where it is none."""
+    try:
+        number = float(header.get(field) or 0)
+    except (TypeError, ValueError):
+        return 0.0
+    return number if np.isfinite(number) else 0.0
 
 
 def _affine(
@@ -106,13 +152,18 @@ def _pixels(file: DicomFile, shape: tuple[int, int]) -> npt.NDArray[Any]:
     try:
         with file.open() as opened:
             if file.pixels_at is None:
-                return pixel_array(opened)
-            opened.seek(file.pixels_at)
-            data = opened.read(2 * shape[0] * shape[1])
-            kind = "<i2" if file.header.get("PixelRepresentation") == 1 else "<u2"
-            return np.frombuffer(data, dtype=kind).reshape(shape)
+                values: npt.NDArray[Any] = pixel_array(opened)
+            else:
+                opened.seek(file.pixels_at)
+                data = opened.read(2 * shape[0] * shape[1])
+                kind = "<i2" if file.header.get("PixelRepresentation") == 1 else "<u2"
+                values = np.frombuffer(data, dtype=kind)
+                if values.size < shape[0] * shape[1]:
+                    raise EOFError
+            read_to_the_end(opened)
+            return values.reshape(shape)
     except DAMAGED:
-        raise VolumeError("cut_short", "a file of the series is damaged or cut short") from None
+        raise damaged(file.header) from None
     except Exception as error:  # decoders raise whatever the pixels lead to
         raise VolumeError(
             "unreadable",

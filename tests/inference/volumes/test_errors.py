@@ -84,7 +84,11 @@ FAULTS: dict[str, tuple[Change, str, str]] = {
     "other units": (with_values(Units="PROPCNTS"), "unsupported_units", "PROPCNTS"),
     "not attenuation corrected": (with_values(CorrectedImage=["DECY"]), "not_corrected", "attenuation"),
     "no decay correction": (with_values(DecayCorrection="NONE"), "not_corrected", "DecayCorrection is NONE"),
-    "short pixels": (with_values(5, PixelData=b"\0" * 100), "unreadable", "pixels cannot be read"),
+    "short pixels": (
+        with_values(5, PixelData=b"\0" * 100),
+        "cut_short",
+        "image 6 of the series is damaged or cut",
+    ),
     "frames": (with_values(NumberOfFrames=2), "wrong_shape", "several frames"),
 }
 
