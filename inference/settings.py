@@ -27,7 +27,13 @@ OTHER_NAMES = ("MODEL_ARTIFACT",)
 class Settings(BaseSettings):
     """The settings, by their names in the environment; `.env.example` explains each."""
 
-    model_config = SettingsConfigDict(env_file=ENV_FILE, env_ignore_empty=True, extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        env_file=ENV_FILE,
+        env_file_encoding="utf-8-sig",  # Windows puts a mark before the first name
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+    )
 
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 9051
