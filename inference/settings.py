@@ -133,7 +133,7 @@ def misspelt_settings() -> list[str]:
     A name that is like none is left alone: other programs may read the file too.
     """
     known = [name.upper() for name in Settings.model_fields] + list(OTHER_NAMES)
-    names = dotenv_values(ENV_FILE, interpolate=False) if ENV_FILE.is_file() else {}
+    names = dotenv_values(ENV_FILE, interpolate=False, encoding="utf-8-sig") if ENV_FILE.is_file() else {}
     return [
         f"{ENV_FILE} has {name}, which is no setting and changes nothing: is {near[0]} meant?"
         for name in names

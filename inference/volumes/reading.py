@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from inference.volumes.archive import files_in_memory, files_of_folder, files_of_zip, walk
+from inference.volumes.dicom.file_forms import is_dicom
 from inference.volumes.dicom.series import read_series
 from inference.volumes.errors import VolumeError
 from inference.volumes.formats.nifti import read_nifti
@@ -54,7 +55,7 @@ def holds_series(folder: Path) -> bool:
 
 def _is_dicom(path: Path) -> bool:
     with path.open("rb") as file:
-        return file.read(132)[128:] == b"DICM"
+        return is_dicom(file.read(132))
 
 
 @contextmanager

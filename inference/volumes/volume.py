@@ -40,11 +40,18 @@ class SlicedVolume:
 
 
 def check_shape(shape: tuple[int, ...]) -> tuple[int, int, int]:
-    """Return a volume's shape; raises `VolumeError` where it is none, or too large a one."""
-    if len(shape) == 4 and shape[3] == 1:
-        shape = shape[:3]
+    """Return a volume's shape without further axes of one, which come last.
+
+    Raises `VolumeError` where it is none, or too large a one.
+    """
+    while len(shape) > 3 and shape[-1] == 1:
+        shape = shape[:-1]
     if len(shape) != 3:
-        raise VolumeError("wrong_shape", f"a PET volume has three axes, and this file has {len(shape)}")
+        sides = " x ".join(str(side) for side in shape[:8])
+        frames = ": of a dynamic series, give one frame or the mean" if len(shape) == 4 else ""
+        raise VolumeError(
+            "wrong_shape", f"a PET volume has three axes, and this file has {len(shape)} ({sides}){frames}"
+        )
     x, y, z = (int(side) for side in shape)
     if min(x, y, z) < 2:
         raise VolumeError("wrong_shape", f"a volume of {x} x {y} x {z} voxels is no whole body")

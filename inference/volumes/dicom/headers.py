@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from inference.volumes.archive import Opener
+from inference.volumes.dicom.file_forms import in_usual_form
 from inference.volumes.errors import VolumeError
 from inference.volumes.lazy_import import IMPORT_LOCK
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 PIXEL_DATA_TAG = b"\xe0\x7f\x10\x00"
 PET_IMAGE_STORAGE = "1.2.840.10008.5.1.4.1.1.128"
+ENHANCED_PET_STORAGE = {"1.2.840.10008.5.1.4.1.1.130", "1.2.840.10008.5.1.4.1.1.128.1"}
 CHUNK_BYTES = 1 << 20
 DAMAGED = (zipfile.BadZipFile, zlib.error, OSError, EOFError)
 
@@ -52,14 +54,14 @@ def read_headers(openers: list[Opener]) -> list[DicomFile]:
     Raises `VolumeError` where there is no image, or they are not those of one PET series.
     """
     quiet()
-    files = [file for opener in openers if (file := _read_header(opener)) is not None]
+    usual = map(in_usual_form, openers)
+    files = [file for opener in usual if (file := _read_header(opener)) is not None]
     if not files:
         raise VolumeError("unreadable", "there is no DICOM image among the files")
     modalities = sorted({str(file.header.get("Modality") or "none") for file in files})
-    if modalities == ["PT"] and {str(file.header.SOPClassUID) for file in files} != {PET_IMAGE_STORAGE}:
-        raise VolumeError(
-            "wrong_modality", "the images are no PET images of a slice each (PET Image Storage)"
-        )
+    classes = {str(file.header.SOPClassUID) for file in files}
+    if modalities == ["PT"] and classes != {PET_IMAGE_STORAGE}:
+        raise VolumeError("wrong_modality", _other_class(classes - {PET_IMAGE_STORAGE}))
     if "PT" not in modalities:
         raise VolumeError("wrong_modality", f"the images' modality is {modalities[0][:16]}, and not PT")
     series = {str(file.header.get("SeriesInstanceUID")) for file in files}
@@ -69,6 +71,19 @@ def read_headers(openers: list[Opener]) -> list[DicomFile]:
             f"there are {len(series)} series (modalities {', '.join(modalities)}): give one PET series",
         )
     return files
+
+
+def _other_class(classes: set[str]) -> str:
+    with IMPORT_LOCK:
+        from pydicom.uid import UID
+
+    name = UID(min(classes)).name[:60]
+    if classes & ENHANCED_PET_STORAGE:
+        return (
+            f"the images are of the kind {name}, with all slices in a file: export them as classic PET Image "
+            "Storage, a slice a file"
+        )
+    return f"the images are of the kind {name}, and not PET Image Storage with its slice a file"
 
 
 def required(header: "Dataset", field: str) -> Any:
@@ -118,6 +133,8 @@ def _read_header(opener: Opener) -> DicomFile | None:
             pixels_at = _pixels_at(file, header)
     except InvalidDicomError:
         return None
+    except VolumeError:
+        raise
     except DAMAGED:
         raise damaged() from None
     except Exception as error:  # a damaged header raises whatever its values lead to

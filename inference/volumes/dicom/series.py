@@ -64,6 +64,13 @@ def _check_grid(positions: npt.NDArray[np.float64], listed: float) -> None:
     """Raise `VolumeError` where positions along the normal, in mm, are not evenly spaced."""
     steps = np.diff(positions)
     if steps.min() < SAME_PLACE_MM:
+        frames = np.diff(np.flatnonzero(np.concatenate(([True], steps >= SAME_PLACE_MM, [True]))))
+        if len(frames) > 1 and (frames == frames[0]).all():
+            raise VolumeError(
+                "wrong_shape",
+                f"there are {frames[0]} images at each of {len(frames)} places: the series is dynamic or "
+                "gated, or two in one; give one frame of it, or their mean",
+            )
         place = float(positions[int(steps.argmin())])
         raise VolumeError("doubled_slice", f"two slices lie at {place:.1f} mm")
     step = float(np.median(steps))
@@ -157,9 +164,9 @@ def _pixels(file: DicomFile, shape: tuple[int, int]) -> npt.NDArray[Any]:
                 opened.seek(file.pixels_at)
                 data = opened.read(2 * shape[0] * shape[1])
                 kind = "<i2" if file.header.get("PixelRepresentation") == 1 else "<u2"
-                values = np.frombuffer(data, dtype=kind)
-                if values.size < shape[0] * shape[1]:
+                if len(data) < 2 * shape[0] * shape[1]:
                     raise EOFError
+                values = np.frombuffer(data, dtype=kind)
             read_to_the_end(opened)
             return values.reshape(shape)
     except DAMAGED:
@@ -167,8 +174,22 @@ def _pixels(file: DicomFile, shape: tuple[int, int]) -> npt.NDArray[Any]:
     except Exception as error:  # decoders raise whatever the pixels lead to
         raise VolumeError(
             "unreadable",
-            f"an image's pixels cannot be read ({type(error).__name__}): export the series uncompressed",
+            f"the pixels of image {_number_of(file)} cannot be read ({_packing(file)}, "
+            f"{type(error).__name__}): export the series uncompressed (Explicit VR Little Endian)",
         ) from None
+
+
+def _number_of(file: DicomFile) -> str:
+    number = str(file.header.get("InstanceNumber") or "")
+    return number[:8] if number.isdecimal() else "without a number"
+
+
+def _packing(file: DicomFile) -> str:
+    """Return how an image's pixels are stored, in DICOM's words."""
+    with IMPORT_LOCK:
+        from pydicom.uid import UID
+
+    return UID(str(file.header.file_meta.get("TransferSyntaxUID") or "none")).name[:60]
 
 
 def _one(files: list[DicomFile], field: str) -> npt.NDArray[np.float64]:

@@ -27,7 +27,7 @@ def read_array(file: BinaryIO, options: VolumeOptions) -> SlicedVolume:
         raise VolumeError("unreadable", "the file is no NumPy array that can be read") from None
     if np.dtype(dtype).kind not in "iuf":
         raise VolumeError("unreadable", f"the array holds {dtype}, and not numbers")
-    sides = check_shape(shape)
+    sides = check_shape(_three_axes(shape))
     slice_axis = 2 if fortran_order else 0
     within = sides[:2] if fortran_order else sides[1:]
     slices = read_slices(
@@ -37,3 +37,10 @@ def read_array(file: BinaryIO, options: VolumeOptions) -> SlicedVolume:
         options.orientation or DEFAULT_ORIENTATION, options.spacing_mm or (1.0, 1.0, 1.0), sides
     )
     return SlicedVolume(sides, affine, slice_axis, slices, options.spacing_mm is not None)
+
+
+def _three_axes(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return a shape without its first axes of one, where there are more than three: a batch, a channel."""
+    while len(shape) > 3 and shape[0] == 1:
+        shape = shape[1:]
+    return shape
