@@ -1,6 +1,7 @@
 """The headers of a DICOM PET series: which files belong to it, and whether it is whole."""
 
 import logging
+import warnings
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -95,12 +96,14 @@ def required(header: "Dataset", field: str) -> Any:
 
 
 def quiet() -> None:
-    """Keep pydicom from telling warnings and logs of a header's values: they are a patient's."""
+    """Keep pydicom and highdicom from warning of a header's values, and from logging them: a patient's."""
     with IMPORT_LOCK:
         from pydicom import config
 
     config.settings.reading_validation_mode = config.IGNORE
-    logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
+    for library in ("pydicom", "highdicom"):
+        logging.getLogger(library).setLevel(logging.CRITICAL + 1)
+        warnings.filterwarnings("ignore", module=rf"{library}(\.|$)")
 
 
 def damaged(header: "Dataset | None" = None) -> VolumeError:
