@@ -10,6 +10,7 @@ from pydicom import Dataset
 
 from tests.conftest import Server, file_bytes
 from tests.inference.volumes.conftest import zip_folder
+from tests.real_files import ANSWERED, answers, real_files
 from training.phantoms.drawing import Phantom
 from training.phantoms.volume_files import Change, write_series
 from training.phantoms.volumes import make_volume
@@ -68,3 +69,14 @@ def test_few_bits_in_sixteen_are_refused_with_what_to_do(server: Server, phantom
     twelve = file_bytes(phantom.grey.astype(np.uint16) * 16)
     answer = server.post("/predict", files={"file": ("scan.png", twelve)})
     assert (answer.status_code, "scale them to the whole range" in answer.json()["detail"]) == (422, True)
+
+
+def test_every_file_of_other_hands_is_answered_as_the_table_says(server: Server) -> None:
+    """As on the command line, whatever the client calls the file's type."""
+    expected = answers()
+    found = {}
+    for name, path in real_files().items():
+        answer = server.post("/analyze", files={"file": (path.name, path.read_bytes())})
+        assert answer.status_code in (200, 422), f"{name}: {answer.status_code} {answer.text}"
+        found[name] = ANSWERED if answer.status_code == 200 else " ".join(answer.json()["detail"].split())
+    assert found == expected

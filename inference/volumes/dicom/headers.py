@@ -39,7 +39,7 @@ PRIVATE_FIELDS = (0x00090010, 0x0009100D, 0x70530010, 0x70531000, 0x70531009)
 
 @dataclass(frozen=True)
 class DicomFile:
-    """A DICOM image: its header without pixels, what opens it, and where its pixels begin.
+    """A DICOM file: its header without pixels, what opens it, and where its pixels begin.
 
     `pixels_at` is the byte at which the values of an uncompressed image begin, None of any other.
     """
@@ -56,9 +56,12 @@ def read_headers(openers: list[Opener]) -> list[DicomFile]:
     """
     quiet()
     usual = map(in_usual_form, openers)
-    files = [file for opener in usual if (file := _read_header(opener)) is not None]
+    read = [file for opener in usual if (file := _read_header(opener)) is not None]
+    files = [file for file in read if "SOPClassUID" in file.header and "Rows" in file.header]
     if not files:
-        raise VolumeError("unreadable", "there is no DICOM image among the files")
+        kinds = sorted({str(file.header.get("Modality") or "none")[:16] for file in read})
+        others = f", but {len(read)} other files of DICOM (modality {', '.join(kinds[:4])})" if read else ""
+        raise VolumeError("unreadable", f"there is no DICOM image among the files{others}")
     modalities = sorted({str(file.header.get("Modality") or "none") for file in files})
     classes = {str(file.header.SOPClassUID) for file in files}
     if modalities == ["PT"] and classes != {PET_IMAGE_STORAGE}:
@@ -142,8 +145,7 @@ def _read_header(opener: Opener) -> DicomFile | None:
         raise damaged() from None
     except Exception as error:  # a damaged header raises whatever its values lead to
         raise VolumeError("unreadable", f"a file's header is damaged ({type(error).__name__})") from None
-    is_image = "SOPClassUID" in header and "Rows" in header
-    return DicomFile(header, opener, pixels_at) if is_image else None
+    return DicomFile(header, opener, pixels_at)
 
 
 def _pixels_at(file: BinaryIO, header: "Dataset") -> int | None:
