@@ -58,6 +58,9 @@ JPEG_MARKER = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])")
 JPEG_PASS, JPEG_END, JPEG_ALONE = b"\xda", b"\xd9", b"\x01\xd8"
 """What begins a pass, what ends the picture, and what has no length."""
 
+WIDE_COLOURS = {"LA": 1, "RGB": 3, "RGBA": 3}
+"""Pillow's modes of several channels, and how many of them are no transparency."""
+
 HALF_RANGE = 1 << 15
 """A picture of 16 bits whose brightest pixel is below that is no picture of 16 bits."""
 
@@ -199,6 +202,9 @@ def _to_rgb(image: Image.Image, bits: int) -> Scan:
         if isinstance(transparent, int):
             grey[wide == transparent] = 255
         return np.repeat(grey[..., None], 3, axis=2)
+    if bits == 16 and image.mode in WIDE_COLOURS:  # of which Pillow keeps the upper 8 bits
+        values = np.asarray(image)[..., : WIDE_COLOURS[image.mode]]
+        _check_range(values.astype(np.uint16) << 8)
     if image.mode == "RGB" and bits == 16 and transparent is not None:
         raise ScanError(
             "the scan has 16 bits a channel and a transparent colour (tRNS): save it with 8 bits, or as grey"

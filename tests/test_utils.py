@@ -315,3 +315,19 @@ def test_a_broken_chunk_that_a_picture_needs_refuses_it() -> None:
         decode_image(bytes(data))
     with pytest.raises(ScanError, match="more than 100,000 chunks"):
         decode_image(png(8, 0, GREY_ROWS, 50, *[png_chunk(b"prVt", b"")] * 100_001))
+
+
+@pytest.mark.parametrize(("colour", "channels"), [(2, 3), (4, 2), (6, 4)], ids=["RGB", "grey, alpha", "RGBA"])
+@pytest.mark.parametrize("bits", [12, 14, 15, 16])
+def test_few_bits_in_sixteen_are_refused_in_colour_too(colour: int, channels: int, bits: int) -> None:
+    pixel = np.full((40, 50, channels), 2**bits - 1, dtype=">u2")
+    if channels in (2, 4):
+        pixel[..., -1] = 65535
+    data = png(16, colour, [row.tobytes() for row in pixel], 50)
+    if bits == 16:
+        assert (decode_image(data) == 255).all()
+        return
+    with pytest.raises(
+        ScanError, match=f"of 65535, which a viewer shows all but black: it holds {bits} bits"
+    ):
+        decode_image(data)
