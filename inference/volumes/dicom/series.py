@@ -43,8 +43,11 @@ def read_series(openers: list[Opener]) -> SlicedVolume:
     orientation, spacing = _one(files, "ImageOrientationPatient"), _one(files, "PixelSpacing")
     if len(orientation) != 6 or len(spacing) != 2 or min(spacing) <= 0:
         raise VolumeError("missing_field", "ImageOrientationPatient or PixelSpacing makes no sense")
-    if any(int(file.header.get("NumberOfFrames") or 1) != 1 for file in files):
-        raise VolumeError("wrong_shape", "the images have several frames: give a slice a file")
+    if any(file.header.get("NumberOfFrames") and _said(file.header, "NumberOfFrames") != 1 for file in files):
+        raise VolumeError(
+            "wrong_shape",
+            "NumberOfFrames is not 1: images of several frames are not read, give a slice a file",
+        )
     normal = np.cross(orientation[:3], orientation[3:])
     places = [(float(normal @ _numbers(file.header, "ImagePositionPatient", 3)), file) for file in files]
     places.sort(key=lambda place: place[0])

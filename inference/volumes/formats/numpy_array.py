@@ -23,8 +23,10 @@ def read_array(file: BinaryIO, options: VolumeOptions) -> SlicedVolume:
         version = npy_format.read_magic(file)
         read_header = {(1, 0): npy_format.read_array_header_1_0, (2, 0): npy_format.read_array_header_2_0}
         shape, fortran_order, dtype = read_header[version](file)
-    except (ValueError, EOFError, KeyError, OSError):
-        raise VolumeError("unreadable", "the file is no NumPy array that can be read") from None
+    except Exception as error:  # a damaged header leads to whatever its text says in Python
+        raise VolumeError(
+            "unreadable", f"the file is no NumPy array that can be read (its header: {type(error).__name__})"
+        ) from None
     if np.dtype(dtype).kind not in "iuf":
         raise VolumeError("unreadable", f"the array holds {dtype}, and not numbers")
     sides = check_shape(_three_axes(shape))

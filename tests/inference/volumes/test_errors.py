@@ -89,7 +89,7 @@ FAULTS: dict[str, tuple[Change, str, str]] = {
         "cut_short",
         "image 6 of the series is damaged or cut",
     ),
-    "frames": (with_values(NumberOfFrames=2), "wrong_shape", "several frames"),
+    "frames": (with_values(NumberOfFrames=2), "wrong_shape", "NumberOfFrames is not 1"),
 }
 
 

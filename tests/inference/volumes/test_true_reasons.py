@@ -150,7 +150,8 @@ KINDS: dict[str, tuple[Change, str]] = {
         "wrong shape: there are 2 images at each of 12 places: the series is dynamic",
     ),
     "dynamic of 6": (frames(6), "wrong shape: there are 6 images at each of 4 places: the series is dynamic"),
-    "several frames": (raw("NumberOfFrames", b"3 "), "several frames: give a slice a file"),
+    "several frames": (raw("NumberOfFrames", b"3 "), "NumberOfFrames is not 1: .* give a slice a file"),
+    "frames without a number": (raw("NumberOfFrames", b"abc "), "NumberOfFrames is not 1"),
 }
 
 
@@ -262,3 +263,16 @@ def test_files_in_a_zip_archive_may_have_another_form_too(series: Path, tmp_path
             form = (deflated, without_preamble, dataset_alone, bytes)[number % 4]
             archive.writestr(file.name, form(file.read_bytes()))
     np.testing.assert_array_equal(scan_of_path(tmp_path / "a.zip").grey, expected)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["{[]: 1}", "{'descr': []}", "1", "{'shape': 'a', 'descr': 'f4', 'fortran_order': 0}", "((((", "\0"],
+)
+def test_a_header_of_an_array_that_makes_no_sense_is_named(text: str, tmp_path: Path) -> None:
+    header = text.encode().ljust(117) + b"\n"
+    (tmp_path / "a.npy").write_bytes(
+        b"\x93NUMPY\1\0" + len(header).to_bytes(2, "little") + header + bytes(999)
+    )
+    with pytest.raises(VolumeError, match=r"^unreadable: the file is no NumPy array .* \(its header: "):
+        scan_of_path(tmp_path / "a.npy")
