@@ -227,7 +227,7 @@ NIFTI: dict[str, tuple[int, bytes, str]] = {
     "offset 100": (108, np.float32(100).tobytes(), "vox_offset is 100, and must be from 352"),
     "offset 1e9": (108, np.float32(1e9).tobytes(), "vox_offset is 1000000000, and must be from"),
     "pair": (344, b"ni1\0", "the header of a pair"),
-    "complex": (70, np.int16(32).tobytes(), "complex64, and not numbers"),
+    "complex": (70, np.int16(32).tobytes(), "complex64'?, and not numbers"),
     "unit 7": (123, b"\x07", "xyzt_units is 7, and names no unit"),
     "unit 255": (123, b"\xff", "xyzt_units is 255, and names no unit"),
 }
