@@ -86,7 +86,7 @@ def _skip_to(stream: BinaryIO, offset: int) -> None:
     try:
         stream.seek(offset)
     except (OSError, EOFError, ValueError, zlib.error):
-        raise VolumeError("cut_short", "the file is damaged or cut short before its values") from None
+        raise VolumeError("unreadable", "the file is damaged or ends before its values") from None
 
 
 def _affine(header: "Nifti1Header", options: VolumeOptions, shape: tuple[int, int, int]) -> Affine:
