@@ -3,11 +3,14 @@
 import base64
 import binascii
 import io
-from typing import TYPE_CHECKING
+import re
+import struct
+import zlib
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -41,6 +44,26 @@ OTHER_FILES: tuple[tuple[int, bytes, str], ...] = (
 MAX_JPEG_PASSES = 100
 """A progressive JPEG has about ten; a small file of thousands would keep a core busy for hours."""
 
+MAX_PARTS = 100_000
+"""Of a file: a PNG's chunks, or a JPEG's segments. An ordinary picture has fewer than thousands."""
+
+JPEG_SIGNATURE = b"\xff\xd8\xff"
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+SHOWN_CHUNKS = (b"tRNS", b"eXIf")
+"""What is read of a PNG file beside the chunks that every reader has to know, if it is whole."""
+
+JPEG_MARKER = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])")
+"""A segment's beginning: within a pass, \xff is followed by 0 or a restart's number."""
+
+JPEG_PASS, JPEG_END, JPEG_ALONE = b"\xda", b"\xd9", b"\x01\xd8"
+"""What begins a pass, what ends the picture, and what has no length."""
+
+WIDE_COLOURS = {"LA": 1, "RGB": 3, "RGBA": 3}
+"""Pillow's modes of several channels, and how many of them are no transparency."""
+
+HALF_RANGE = 1 << 15
+"""A picture of 16 bits whose brightest pixel is below that is no picture of 16 bits."""
+
 
 def encode_request(image: npt.NDArray[np.uint8]) -> str:
     """Encode a grey (H, W) or RGB (H, W, 3) uint8 image as base64 PNG text."""
@@ -73,20 +96,25 @@ def decode_request(img: str) -> Scan:
 def decode_image(data: bytes) -> Scan:
     """Decode the bytes of a PNG or JPEG file to an RGB scan (H, W, 3) uint8.
 
-    Grey, palette, RGB, with or without transparency (laid on white: no uptake), 8 or 16 bits a channel.
-    Size and format are judged from the header, before any pixel is decoded.
-    Raises `ScanError` where the bytes are no such file, cut short, or not 32 to 4096 px on each side.
+    Grey, palette, RGB, with or without transparency (laid on white: no uptake), 8 or 16 bits a channel,
+    turned as its EXIF orientation says: what a viewer shows, and of the size that it shows.
+    Size and format are judged from the header, before any pixel is decoded; comments and other text in
+    the file, and what comes behind the picture, are not looked at.
+    Raises `ScanError` where the bytes are no such file, cut short, not 32 to 4096 px on each side, or
+    hold values that a viewer would show all but black.
     """
     if not data:
         raise ScanError("the scan is empty")
     try:
-        image = Image.open(io.BytesIO(data), formats=FORMATS)
+        image = Image.open(io.BytesIO(_shown_chunks(data)), formats=FORMATS)
         _check_size(image.size)
-        if image.format == "JPEG" and data.count(b"\xff\xda") > MAX_JPEG_PASSES:
-            raise ScanError(f"the scan is a JPEG file of more than {MAX_JPEG_PASSES} passes: send it as PNG")
+        if image.format != "PNG":
+            _check_passes(data)
         image.load()
-        return _to_rgb(image)
+        return _to_rgb(_upright(image), bits=data[24] if image.format == "PNG" else 8)
     except UnidentifiedImageError:
+        if data.startswith((PNG_SIGNATURE, JPEG_SIGNATURE)):
+            raise ScanError("the scan's file is damaged or cut short (its header cannot be read)") from None
         raise ScanError(f"the scan is neither a PNG nor a JPEG file{_what_it_is(data)}") from None
     except Image.DecompressionBombError:
         raise ScanError(f"the scan is larger than {MAX_SIDE_PX} x {MAX_SIDE_PX} px") from None
@@ -108,15 +136,97 @@ def _check_size(size: tuple[int, int]) -> None:
         )
 
 
-def _to_rgb(image: Image.Image) -> Scan:
+def _shown_chunks(data: bytes) -> bytes:
+    """Return a PNG file's chunks that what is shown depends on, and another file as it is.
+
+    A damaged comment damages no picture: a reader has to pass over it (PNG 1.2, 10.1).
+    """
+    if not data.startswith(PNG_SIGNATURE):
+        return data
+    kept, place = [PNG_SIGNATURE], len(PNG_SIGNATURE)
+    for _ in range(MAX_PARTS):
+        if place + 12 > len(data):
+            break
+        (length,) = struct.unpack_from(">I", data, place)
+        kind, ends = data[place + 4 : place + 8], place + 12 + length
+        is_critical = not kind[0] & 0x20
+        if is_critical or (kind in SHOWN_CHUNKS and _is_whole(data[place + 4 : ends])):
+            kept.append(data[place:ends])
+        place = ends
+        if kind == b"IEND":
+            return b"".join(kept)
+    else:
+        raise ScanError(f"the scan is a PNG file of more than {MAX_PARTS:,} chunks: save it anew")
+    return b"".join((*kept, data[place:]))
+
+
+def _is_whole(chunk: bytes) -> bool:
+    """Say whether a PNG file's chunk, from its name to its end, is as it was written."""
+    return len(chunk) >= 8 and zlib.crc32(chunk[:-4]) == int.from_bytes(chunk[-4:])
+
+
+def _check_passes(data: bytes) -> None:
+    """Raise `ScanError` where the picture of a JPEG file has too many passes; not of what is behind it."""
+    passes = place = 0
+    for _ in range(MAX_PARTS):
+        found = JPEG_MARKER.search(data, place)
+        if found is None or found[1] == JPEG_END or passes > MAX_JPEG_PASSES:
+            break
+        passes += found[1] == JPEG_PASS
+        place = found.end()
+        if found[1] not in JPEG_ALONE:
+            place += int.from_bytes(data[place : place + 2])
+    else:
+        raise ScanError(f"the scan is a JPEG file of more than {MAX_PARTS:,} segments: send it as PNG")
+    if passes > MAX_JPEG_PASSES:
+        raise ScanError(f"the scan is a JPEG file of more than {MAX_JPEG_PASSES} passes: send it as PNG")
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """Return a picture turned as its EXIF orientation says; EXIF that cannot be read turns nothing."""
+    for packet in ("xmp", "XML:com.adobe.xmp"):  # by which no viewer turns
+        image.info.pop(packet, None)
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception:  # whatever damaged EXIF leads to
+        return image
+
+
+def _to_rgb(image: Image.Image, bits: int) -> Scan:
+    """Return a picture on white, (H, W, 3); `bits` a channel are those of its file."""
+    transparent = image.info.get("transparency")
     if image.mode.startswith("I") or image.mode == "F":
-        grey = np.asarray(image, dtype=np.float64) / 257  # 16 bits a pixel to 8
-        return np.repeat(np.clip(grey.round(), 0, 255).astype(np.uint8)[..., None], 3, axis=2)
+        wide = np.asarray(image)
+        _check_range(wide)
+        grey = np.clip((wide / np.float32(257)).round(), 0, 255).astype(np.uint8)  # 16 bits a pixel to 8
+        if isinstance(transparent, int):
+            grey[wide == transparent] = 255
+        return np.repeat(grey[..., None], 3, axis=2)
+    if bits == 16 and image.mode in WIDE_COLOURS:  # of which Pillow keeps the upper 8 bits
+        values = np.asarray(image)[..., : WIDE_COLOURS[image.mode]]
+        _check_range(values.astype(np.uint16) << 8)
+    if image.mode == "RGB" and bits == 16 and transparent is not None:
+        raise ScanError(
+            "the scan has 16 bits a channel and a transparent colour (tRNS): save it with 8 bits, or as grey"
+        )
+    if image.mode == "L" and bits < 8 and isinstance(transparent, int):
+        image.info["transparency"] = transparent * 255 // ((1 << bits) - 1)  # as its pixels are
     if image.has_transparency_data:
         rgba = image.convert("RGBA")
         white = Image.new("RGBA", image.size, (255, 255, 255, 255))
         return np.array(Image.alpha_composite(white, rgba).convert("RGB"))
     return np.array(image.convert("RGB"))
+
+
+def _check_range(values: npt.NDArray[Any]) -> None:
+    """Raise `ScanError` where values of 16 bits use less than half of their range and were not 8 bits."""
+    brightest = int(values.max())
+    if 0 < brightest < HALF_RANGE and (values % 257).any():
+        raise ScanError(
+            f"the scan has 16 bits a pixel, and no value above {brightest} of 65535, which a viewer shows "
+            f"all but black: it holds {brightest.bit_length()} bits, so scale them to the whole range, or "
+            "save it with 8 bits"
+        )
 
 
 def validate_segmentation(scan: Scan, mask: Mask) -> None:

@@ -36,7 +36,13 @@ OTHER_NAMES = ("MODEL_ARTIFACT",)
 class Settings(BaseSettings):
     """The settings, by their names in the environment; `.env.example` explains each."""
 
-    model_config = SettingsConfigDict(env_file=ENV_FILE, env_ignore_empty=True, extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        env_file=ENV_FILE,
+        env_file_encoding="utf-8-sig",  # Windows puts a mark before the first name
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+    )
 
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 9051
@@ -144,7 +150,7 @@ def misspelt_settings() -> list[str]:
     A name that is like none is left alone: other programs may read the file too.
     """
     known = [name.upper() for name in Settings.model_fields] + list(OTHER_NAMES)
-    names = dotenv_values(ENV_FILE, interpolate=False) if ENV_FILE.is_file() else {}
+    names = dotenv_values(ENV_FILE, interpolate=False, encoding="utf-8-sig") if ENV_FILE.is_file() else {}
     return [
         f"{ENV_FILE} has {name}, which is no setting and changes nothing: is {near[0]} meant?"
         for name in names

@@ -15,6 +15,7 @@ from inference.cli.segment import FindingsFormat, Overlays, segment_into
 from inference.ensemble import load_ensemble
 from inference.errors import PacsError
 from inference.settings import read_settings
+from inference.volumes.dicom.headers import quiet
 from inference.volumes.grey_scale import SUV_MAX
 from inference.volumes.lazy_import import IMPORT_LOCK
 from inference.volumes.options import VolumeOptions
@@ -164,6 +165,9 @@ def _store(client: "DICOMwebClient", paths: list[Path]) -> None:
 
     from inference.volumes.pacs.storing import store_images
 
+    quiet()
+    if not all(path.exists() for path in paths):
+        raise PacsError("nothing is stored: no DICOM files could be made of the series' headers")
     new = store_images(client, [dcmread(path) for path in paths])
     before = len(paths) - new
     tell(f"{new} objects stored in the study" + (f", {before} were there before" if before else ""))

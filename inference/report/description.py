@@ -41,7 +41,8 @@ class ScanFindings(BaseModel):
         list[str],
         Field(
             description="What is unusual about the scan, in sentences: a black background (its greys were "
-            "inverted), or a look that is not a MIP-PET's. Empty for an ordinary scan"
+            "inverted), a look that is not a MIP-PET's, or a volume's header that is not taken at its word. "
+            "Empty for an ordinary scan"
         ),
     ]
     views: Annotated[
@@ -70,7 +71,7 @@ def gather(prediction: Prediction, volume: VolumeScan | None = None) -> Evidence
         probability_map=prediction.probability_map,
         views=prediction.views,
         disagreement=None if disagreement is None else round(disagreement, 4),
-        warnings=prediction.warnings,
+        warnings=(*(() if volume is None else volume.warnings), *prediction.warnings),
         projected=None if volume is None else volume.projected,
     )
 

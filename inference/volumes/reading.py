@@ -1,13 +1,13 @@
 """Which file is read how: the one way in for every kind of volume, as far as the scan that it becomes."""
 
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
-from inference.volumes.archive import files_in_memory, files_of_folder, files_of_zip
+from inference.volumes.archive import files_in_memory, files_of_folder, files_of_zip, walk
+from inference.volumes.dicom.file_forms import is_dicom
 from inference.volumes.dicom.series import read_series
 from inference.volumes.errors import VolumeError
 from inference.volumes.formats.nifti import read_nifti
@@ -48,22 +48,14 @@ def is_volume(name: str) -> bool:
 
 def holds_series(folder: Path) -> bool:
     """Say whether most of a folder's first files are DICOM files; hidden ones do not count."""
-    looked_at = [_is_dicom(path) for path in islice(_files(folder), LOOKED_AT)]
+    files = (path for path in walk(folder) if path.is_file() and path.name.upper() != "DICOMDIR")
+    looked_at = [_is_dicom(path) for path in islice(files, LOOKED_AT)]
     return 2 * sum(looked_at) > len(looked_at)
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    """Yield files in the order of their names, without listing more folders than it comes to."""
-    for parent, folders, names in os.walk(folder):
-        folders.sort()
-        for path in (Path(parent, name) for name in sorted(names)):
-            if path.is_file() and not path.name.startswith(".") and path.name.upper() != "DICOMDIR":
-                yield path
 
 
 def _is_dicom(path: Path) -> bool:
     with path.open("rb") as file:
-        return file.read(132)[128:] == b"DICM"
+        return is_dicom(file.read(132))
 
 
 @contextmanager

@@ -26,7 +26,8 @@ class SlicedVolume:
     `slices` gives them once, in order, each float32 with the two other axes in order.
     `affine` (4, 4) leads from voxel indices to RAS+ coordinates in mm, as in NIfTI; where the
     spacing is unknown its scale means nothing, and only its directions count. `headers` are those
-    of a DICOM series' images, in the order of its slices.
+    of a DICOM series' images, in the order of its slices. `warnings` are sentences for people, of what
+    was read otherwise than it is written.
     """
 
     shape: tuple[int, int, int]
@@ -35,14 +36,22 @@ class SlicedVolume:
     slices: Iterator[FloatMap]
     spacing_is_known: bool = True
     headers: "tuple[Dataset, ...]" = field(default=(), repr=False)
+    warnings: tuple[str, ...] = ()
 
 
 def check_shape(shape: tuple[int, ...]) -> tuple[int, int, int]:
-    """Return a volume's shape; raises `VolumeError` where it is none, or too large a one."""
-    if len(shape) == 4 and shape[3] == 1:
-        shape = shape[:3]
+    """Return a volume's shape without further axes of one, which come last.
+
+    Raises `VolumeError` where it is none, or too large a one.
+    """
+    while len(shape) > 3 and shape[-1] == 1:
+        shape = shape[:-1]
     if len(shape) != 3:
-        raise VolumeError("wrong_shape", f"a PET volume has three axes, and this file has {len(shape)}")
+        sides = " x ".join(str(side) for side in shape[:8])
+        frames = ": of a dynamic series, give one frame or the mean" if len(shape) == 4 else ""
+        raise VolumeError(
+            "wrong_shape", f"a PET volume has three axes, and this file has {len(shape)} ({sides}){frames}"
+        )
     x, y, z = (int(side) for side in shape)
     if min(x, y, z) < 2:
         raise VolumeError("wrong_shape", f"a volume of {x} x {y} x {z} voxels is no whole body")

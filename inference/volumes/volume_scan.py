@@ -38,7 +38,7 @@ class VolumeScan:
 
     `pixel_mm` is the size of its pixels, (row, column), None where the spacing is unknown.
     `affine` (4, 4) leads from (column, row, 0) to RAS+ mm, in the middle of the body's depth.
-    `headers` are those of a DICOM series' images.
+    `headers` are those of a DICOM series' images, `warnings` the volume's.
     """
 
     grey: GreyScan
@@ -47,6 +47,7 @@ class VolumeScan:
     affine: Affine
     suv_max: float
     headers: "tuple[Dataset, ...]" = field(default=(), repr=False)
+    warnings: tuple[str, ...] = ()
 
     @property
     def projected(self) -> Projected:
@@ -81,6 +82,7 @@ def scan_of_volume(volume: SlicedVolume, options: VolumeOptions) -> VolumeScan:
         affine=_scan_affine(projection, size),
         suv_max=options.suv_max,
         headers=volume.headers,
+        warnings=volume.warnings,
     )
 
 

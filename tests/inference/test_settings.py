@@ -77,3 +77,10 @@ def test_a_name_that_is_nearly_a_settings_is_told(empty_folder: Path) -> None:
         "MAX_BODY_MB meant?",
     ]
     assert "PRED_TRESHOLD, which is no setting" in sentences[0]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+def test_a_file_of_settings_may_begin_with_a_byte_order_mark(encoding: str, empty_folder: Path) -> None:
+    (empty_folder / ".env").write_text("PORT=9099\r\nMAX_QUEUE=7\r\n", encoding=encoding)
+    settings = read_settings()
+    assert (settings.port, settings.max_queue) == (9099, 7)

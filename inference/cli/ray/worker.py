@@ -75,11 +75,12 @@ class Worker:
         self, scan: StoredScan, prediction: Prediction, volume: VolumeScan | None, fingerprint: str | None
     ) -> Row:
         found = describe(prediction, volume)
-        files = dict(self._volume_files(scan, prediction, volume, fingerprint))
-        files[mask_name(scan)] = png_of(prediction.mask)
+        made = self.task.volume_files.made_of(volume, prediction.mask, Path(scan.result), fingerprint)
+        files = {mask_name(scan): png_of(prediction.mask)}
         if self.task.overlays:
             files[overlay_name(scan)] = png_of(draw_overlay(prediction.scan, prediction.mask, found.lesions))
-        row = success(scan.name, found, fingerprint)
+        files |= {PurePosixPath(path).as_posix(): content for path, content in made.files.items()}
+        row = success(scan.name, found, fingerprint, made.warnings)
         try:
             for name, content in files.items():
                 self.task.out.write(name, content)
@@ -89,12 +90,6 @@ class Worker:
                 "with --resume"
             ) from error
         return row
-
-    def _volume_files(
-        self, scan: StoredScan, prediction: Prediction, volume: VolumeScan | None, fingerprint: str | None
-    ) -> dict[str, bytes]:
-        made = self.task.volume_files.made_of(volume, prediction.mask, Path(scan.result), fingerprint)
-        return {PurePosixPath(path).as_posix(): content for path, content in made}
 
     def _is_there(self, scan: StoredScan) -> bool:
         names = [mask_name(scan), *([overlay_name(scan)] if self.task.overlays else [])]

@@ -40,15 +40,19 @@ FORMULA = re.compile(r"'*[=+\-@\t\r]")
 """How a text begins that a spreadsheet would compute, and one that has been kept from that."""
 
 
-def success(scan: str, findings: ScanFindings, fingerprint: str | None = None) -> Row:
+def success(
+    scan: str, findings: ScanFindings, fingerprint: str | None = None, warnings: tuple[str, ...] = ()
+) -> Row:
     """Return what was found on a scan; the units of a volume's lesions stand with the lesions.
 
-    The fingerprint tells the scan's content, and what segmented it, from all others.
+    The fingerprint tells the scan's content, and what segmented it, from all others. The warnings are
+    those of what was written beside the findings.
     """
     found = findings.model_dump(mode="json")
     measures = found["measures"] or {}
     units = measures.get("lesions", [{}] * len(found["lesions"]))
     row = found | measures
+    row |= {"warnings": [*found["warnings"], *warnings]}
     row |= {"scan": scan, "tumor_fraction": round(findings.tumor_fraction, 6), "fingerprint": fingerprint}
     row |= {"lesions": [lesion | unit for lesion, unit in zip(found["lesions"], units, strict=True)]}
     return {name: row.get(name) for name in COLUMNS}

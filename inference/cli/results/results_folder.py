@@ -91,16 +91,16 @@ class Results:
         """
         found = describe(prediction, volume)
         fingerprint = self._fingerprint(digest)
-        files = list(self.volume_files.made_of(volume, prediction.mask, self._stem(source), fingerprint))
+        made = self.volume_files.made_of(volume, prediction.mask, self._stem(source), fingerprint)
         overlay = draw_overlay(prediction.scan, prediction.mask, found.lesions) if self.overlays else None
-        row = success(source.listed, found, fingerprint)
+        row = success(source.listed, found, fingerprint, made.warnings)
         with self._writing():
             self._stem(source).parent.mkdir(parents=True, exist_ok=True)
-            for path, content in files:
-                write_atomically(path, content)
             prediction.save_mask(self.mask_path(source))
             if overlay is not None:
                 write_png(self.overlay_path(source), overlay)
+            for path, content in made.files.items():
+                write_atomically(path, content)
         return row
 
     def add(self, row: Row) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from inference.cli.scans.readers import without_words
 from inference.cli.scans.sources import Source
 from inference.volumes.dicom.series import read_series
 from inference.volumes.options import VolumeOptions
@@ -23,7 +24,8 @@ class FetchedSeries(Source):
 
     def read_volume(self, options: VolumeOptions) -> VolumeScan:
         """Read the volume; raises `ScanError`."""
-        return scan_of_volume(read_series([partial(io.BytesIO, image) for image in self.images]), options)
+        with without_words():
+            return scan_of_volume(read_series([partial(io.BytesIO, image) for image in self.images]), options)
 
     def digest(self) -> str:
         """Return a hash of the images, whatever their order, and whatever the PACS says of itself in them."""

@@ -3,9 +3,14 @@
 Volumes become a scan too, which knows what it was made of: `inference/volumes`.
 """
 
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
+from loguru import logger
+
+from inference.errors import ScanError
 from inference.volumes.options import VolumeOptions
 from inference.volumes.reading import SUFFIXES, scan_of_path
 from inference.volumes.volume_scan import VolumeScan
@@ -48,10 +53,29 @@ def read_scan(path: Path) -> Scan:
     return READERS.get(ending(path) or "", read_picture)(path)
 
 
+@contextmanager
+def without_words() -> Iterator[None]:
+    """Keep the words of an unforeseen error in reading from all that is told: they may quote a patient.
+
+    Raises `ScanError` in its place; the log has where it was raised, at debug level.
+    """
+    try:
+        yield
+    except (ScanError, OSError):
+        raise
+    except Exception as error:
+        frames = "".join(traceback.format_tb(error.__traceback__))
+        logger.debug("a scan could not be read, {}:\n{}", type(error).__name__, frames)
+        raise ScanError(
+            f"the scan could not be read ({type(error).__name__}): its file may be damaged"
+        ) from None
+
+
 def read_volume_scan(path: Path, options: VolumeOptions) -> VolumeScan | None:
     """Read a volume's file or a folder of DICOM files as a scan; None where the file is no volume."""
     if path.is_dir() or ending(path) in SUFFIXES:
-        return scan_of_path(path, options)
+        with without_words():
+            return scan_of_path(path, options)
     return None
 
 

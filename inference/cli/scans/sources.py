@@ -1,5 +1,6 @@
 """Which scans the arguments of `segment` name: files, folders, globs, and standard input."""
 
+import codecs
 import glob
 import hashlib
 import os
@@ -9,6 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from inference.cli.scans.readers import lies_in_folders, read_scan, read_volume_scan, result_name
 from inference.errors import ScanError
+from inference.volumes.archive import walk
 from inference.volumes.options import VolumeOptions
 from inference.volumes.reading import holds_series
 from inference.volumes.volume_scan import VolumeScan
@@ -27,6 +29,17 @@ RESULTS = ("_mask", "_overlay")
 
 SIGNATURES = (b"\x89PNG", b"\xff\xd8\xff", b"\x1f\x8b", b"PK\x03\x04")
 """What PNG, JPEG, gzip and zip files begin with."""
+
+WIDE_ENCODINGS = (
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+"""By the mark that a list begins with, the longest first."""
+
+WIDE_SHARE = 0.4
+"""Of its pairs of bytes so many have a NUL, always on one side: no list with NUL between names has."""
 
 HEAD_BYTES = 1024
 """Of a DICOM file: its beginning, in which the image's own identifier stands."""
@@ -70,7 +83,7 @@ class Source:
         if self.content is not None:
             return hashlib.sha256(self.content).hexdigest()
         if self.path.is_dir():
-            files = sorted(file for file in self.path.rglob("*") if file.is_file())
+            files = sorted(file for file in walk(self.path) if file.is_file())
             return hashlib.sha256(repr([self._glance(file) for file in files]).encode()).hexdigest()
         if not self.path.is_file():
             return None
@@ -136,21 +149,52 @@ def _find(argument: str, standard_input: Callable[[], bytes]) -> list[Source]:
         return [Source(path)]
     if not glob.has_magic(argument):
         raise ScanError(f"{path} does not exist")
-    fitting = [Path(fit) for fit in glob.glob(argument, recursive=True)]
+    fitting = [Path(fit) for fit in glob.glob(_escaped(path), recursive=True)]
     if not fitting:
         raise ScanError(f"no file fits {argument}")
     return [Source(scan) for scan in without_derived(fit for fit in fitting if fit.is_file())]
+
+
+def _escaped(pattern: Path) -> str:
+    """Return a pattern in which brackets are names where such a folder is there: `scans [1]/*.png`."""
+    known = Path(pattern.anchor)
+    parts = pattern.parts[1:] if pattern.anchor else pattern.parts
+    for number, part in enumerate(parts):
+        if not (known / part).is_dir():
+            return str(Path(glob.escape(str(known)), *parts[number:]))
+        known /= part
+    return glob.escape(str(known))
 
 
 def _from(content: bytes) -> list[Source]:
     """Return the one scan that came, or the files that a list names."""
     if not content.strip():
         raise ScanError("standard input is empty: send it a scan, or a list of files line by line")
-    if content.startswith(SIGNATURES) or b"\0\0" in content:  # no list names a file without a name
-        return [Source(Path(STANDARD_INPUT_NAME), content)]
-    listed = os.fsdecode(content)
+    encoding = None if content.startswith(SIGNATURES) else _wide_encoding(content)
+    if encoding is None and (content.startswith(SIGNATURES) or b"\0\0" in content):
+        return [Source(Path(STANDARD_INPUT_NAME), content)]  # no list names a file without a name
+    try:
+        listed = content.decode(encoding) if encoding else os.fsdecode(content.removeprefix(codecs.BOM_UTF8))
+    except UnicodeDecodeError:
+        raise ScanError(
+            f"the list on standard input seems to be in {encoding}, and is damaged: write it in UTF-8"
+        ) from None
+    listed = listed.removeprefix("\ufeff")
     names = listed.split("\0") if "\0" in listed else listed.splitlines()
     return [Source(Path(name)) for name in names if name.strip()]
+
+
+def _wide_encoding(content: bytes) -> str | None:
+    """Return the encoding of a list of several bytes a sign, as Windows writes it; None of any other."""
+    for mark, encoding in WIDE_ENCODINGS:
+        if content.startswith(mark):
+            return encoding
+    pairs, low, high = len(content) // 2, content[::2].count(0), content[1::2].count(0)
+    if low == 0 and high > WIDE_SHARE * pairs:
+        return "utf-16-le"
+    if high == 0 and low > WIDE_SHARE * pairs:
+        return "utf-16-be"
+    return None
 
 
 def without_derived(paths: Iterable[Path]) -> list[Path]:

@@ -8,8 +8,16 @@ import numpy.typing as npt
 
 from inference.preparation import FloatMap
 from inference.volumes.archive import Opener
-from inference.volumes.dicom.headers import DAMAGED, DicomFile, read_headers, required, value_of
-from inference.volumes.dicom.suv import suv_factor
+from inference.volumes.dicom.headers import (
+    DAMAGED,
+    DicomFile,
+    damaged,
+    read_headers,
+    read_to_the_end,
+    required,
+    value_of,
+)
+from inference.volumes.dicom.suv import suv_scale
 from inference.volumes.errors import VolumeError
 from inference.volumes.lazy_import import IMPORT_LOCK
 from inference.volumes.volume import Affine, SlicedVolume, check_shape
@@ -37,23 +45,36 @@ def read_series(openers: list[Opener]) -> SlicedVolume:
     if len(orientation) != 6 or len(spacing) != 2 or min(spacing) <= 0:
         raise VolumeError("missing_field", "ImageOrientationPatient or PixelSpacing makes no sense")
     if any(_count(file.header, "NumberOfFrames", 1) != 1 for file in files):
-        raise VolumeError("wrong_shape", "the images have several frames: give a slice a file")
+        raise VolumeError(
+            "wrong_shape",
+            "NumberOfFrames is not 1: images of several frames are not read, give a slice a file",
+        )
     normal = np.cross(orientation[:3], orientation[3:])
     places = [(float(normal @ _numbers(file.header, "ImagePositionPatient", 3)), file) for file in files]
     places.sort(key=lambda place: place[0])
     ordered = [file for _, file in places]
     shape = check_shape((len(ordered), rows, columns))
-    _check_grid(np.array([position for position, _ in places]), _count(first, "NumberOfSlices", 0))
     headers = tuple(file.header for file in ordered)
-    factor = suv_factor(min(headers, key=_acquired))
+    positions = np.array([position for position, _ in places])
+    _check_grid(positions, _count(first, "NumberOfSlices", 0))
+    doubts = _doubts(positions, headers)
+    scale = suv_scale(min(headers, key=_acquired))
     affine = _affine(headers, orientation, spacing)
-    return SlicedVolume(shape, affine, 0, _slices(ordered, (rows, columns), factor), headers=headers)
+    slices = _slices(ordered, (rows, columns), scale.factor)
+    return SlicedVolume(shape, affine, 0, slices, headers=headers, warnings=(*scale.warnings, *doubts))
 
 
-def _check_grid(positions: npt.NDArray[np.float64], listed: int) -> None:
+def _check_grid(positions: npt.NDArray[np.float64], listed: float) -> None:
     """Raise `VolumeError` where positions along the normal, in mm, are not evenly spaced."""
     steps = np.diff(positions)
     if steps.min() < SAME_PLACE_MM:
+        frames = np.diff(np.flatnonzero(np.concatenate(([True], steps >= SAME_PLACE_MM, [True]))))
+        if len(frames) > 1 and (frames == frames[0]).all():
+            raise VolumeError(
+                "wrong_shape",
+                f"there are {frames[0]} images at each of {len(frames)} places: the series is dynamic or "
+                "gated, or two in one; give one frame of it, or their mean",
+            )
         place = float(positions[int(steps.argmin())])
         raise VolumeError("doubled_slice", f"two slices lie at {place:.1f} mm")
     step = float(np.median(steps))
@@ -68,8 +89,45 @@ def _check_grid(positions: npt.NDArray[np.float64], listed: int) -> None:
         raise VolumeError("uneven_slices", f"slices are {steps.min():.2f} to {steps.max():.2f} mm apart")
     if len(positions) < listed:
         raise VolumeError(
-            "missing_slice", f"there are {len(positions)} slices, and NumberOfSlices says {listed}"
+            "missing_slice", f"there are {len(positions)} slices, and NumberOfSlices says {listed:g}"
         )
+
+
+def _doubts(positions: npt.NDArray[np.float64], headers: "tuple[Dataset, ...]") -> tuple[str, ...]:
+    """Return sentences for what looks as if slices were missing that leave no gap.
+
+    Raises `VolumeError` where every second slice, or more, is missing.
+    """
+    doubts = []
+    step = float(np.median(np.diff(positions)))
+    apart = abs(_said(headers[0], "SpacingBetweenSlices"))
+    if apart and step > (2 - UNEVEN) * apart:
+        raise VolumeError(
+            "missing_slice",
+            f"slices are {step:.2f} mm apart, and SpacingBetweenSlices says {apart:.2f} mm: most are missing",
+        )
+    thickness = _said(headers[0], "SliceThickness")
+    if thickness and not apart and step > (2 - UNEVEN) * thickness:
+        doubts.append(
+            f"slices are {step:.2f} mm apart and {thickness:.2f} mm thick: are those in between missing?"
+        )
+    numbers = sorted(int(_said(header, "InstanceNumber")) for header in headers)
+    if numbers[0] > 0 and numbers[-1] - numbers[0] + 1 == len(numbers) and numbers[0] > 1:
+        doubts.append(
+            f"the images' InstanceNumber begins with {numbers[0]}: are {numbers[0] - 1} images missing?"
+        )
+    if numbers[0] > 0 and 0 < (gaps := numbers[-1] - numbers[0] + 1 - len(set(numbers))) < len(numbers):
+        doubts.append(f"{gaps} numbers between the images' InstanceNumber are not there: are images missing?")
+    return tuple(doubts)
+
+
+def _said(header: "Dataset", field: str) -> float:
+    """Return a field's number, 0 where it is none."""
+    try:
+        number = float(value_of(header, field) or 0)
+    except (TypeError, ValueError, OverflowError, VolumeError):
+        return 0.0
+    return number if np.isfinite(number) else 0.0
 
 
 def _affine(
@@ -105,18 +163,37 @@ def _pixels(file: DicomFile, shape: tuple[int, int]) -> npt.NDArray[Any]:
     try:
         with file.open() as opened:
             if file.pixels_at is None:
-                return pixel_array(opened)
-            opened.seek(file.pixels_at)
-            data = opened.read(2 * shape[0] * shape[1])
-            kind = "<i2" if file.header.get("PixelRepresentation") == 1 else "<u2"
-            return np.frombuffer(data, dtype=kind).reshape(shape)
+                values: npt.NDArray[Any] = pixel_array(opened)
+            else:
+                opened.seek(file.pixels_at)
+                data = opened.read(2 * shape[0] * shape[1])
+                kind = "<i2" if value_of(file.header, "PixelRepresentation") == 1 else "<u2"
+                if len(data) < 2 * shape[0] * shape[1]:
+                    raise EOFError
+                values = np.frombuffer(data, dtype=kind)
+            read_to_the_end(opened)
+            return values.reshape(shape)
     except DAMAGED:
-        raise VolumeError("cut_short", "a file of the series is damaged or cut short") from None
+        raise damaged(file.header) from None
     except Exception as error:  # decoders raise whatever the pixels lead to
         raise VolumeError(
             "unreadable",
-            f"an image's pixels cannot be read ({type(error).__name__}): export the series uncompressed",
+            f"the pixels of image {_number_of(file)} cannot be read ({_packing(file)}, "
+            f"{type(error).__name__}): export the series uncompressed (Explicit VR Little Endian)",
         ) from None
+
+
+def _number_of(file: DicomFile) -> str:
+    number = str(value_of(file.header, "InstanceNumber") or "")
+    return number[:8] if number.isdecimal() else "without a number"
+
+
+def _packing(file: DicomFile) -> str:
+    """Return how an image's pixels are stored, in DICOM's words."""
+    with IMPORT_LOCK:
+        from pydicom.uid import UID
+
+    return UID(str(file.header.file_meta.get("TransferSyntaxUID") or "none")).name[:60]
 
 
 def _one(files: list[DicomFile], field: str, count: int | None = None) -> npt.NDArray[np.float64]:

@@ -5,6 +5,8 @@ segmentation of the MIP, and the MIP names the images of the series that it was 
 """
 
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +15,8 @@ import numpy as np
 from inference.errors import ScanError
 from inference.findings import Mask
 from inference.version import __version__
+from inference.volumes.dicom.copied_fields import copy_fields
+from inference.volumes.dicom.headers import required
 from inference.volumes.lazy_import import IMPORT_LOCK
 from inference.volumes.volume_scan import VolumeScan
 
@@ -24,6 +28,8 @@ if TYPE_CHECKING:
 PRODUCT = "Tumor Segmentation API"
 PATIENT_ORIENTATION = ("L", "F")
 """Columns run to the patient's left, rows to the feet."""
+
+NAMES = ("PatientName", "ReferringPhysicianName")
 
 SERIES_NUMBERS = (9051, 9052)
 """Of the MIP and of the segmentation: high, so that they stand behind the scanner's own."""
@@ -44,12 +50,22 @@ def make_dicom(scan: VolumeScan, mask: Mask, seed: str | None = None) -> "tuple[
     return capture, make_segmentation(capture, mask, seed)
 
 
+def fields_left_out(scan: VolumeScan) -> tuple[str, ...]:
+    """Return a sentence for each field of a DICOM series that is no valid value, and so is not copied."""
+    return copy_fields(scan.headers[0]).warnings if scan.headers else ()
+
+
 def make_capture(scan: VolumeScan, seed: str | None = None) -> "SCImage":
-    """Return the MIP of a DICOM series as a Secondary Capture of its study."""
+    """Return the MIP of a DICOM series as a Secondary Capture of its study.
+
+    What `fields_left_out` tells of is left empty. Raises `VolumeError` where the study has no UID.
+    """
     with IMPORT_LOCK:
         from highdicom.sc import SCImage
 
     source = scan.headers[0]
+    copied = copy_fields(source)
+    texts = copied.texts
     now = datetime.now()
     capture = SCImage(
         pixel_array=scan.grey,
@@ -58,7 +74,7 @@ def make_capture(scan: VolumeScan, seed: str | None = None) -> "SCImage":
         coordinate_system="PATIENT",
         patient_orientation=PATIENT_ORIENTATION,
         pixel_spacing=scan.pixel_mm,
-        study_instance_uid=source.StudyInstanceUID,
+        study_instance_uid=required(source, "StudyInstanceUID"),
         series_instance_uid=_uid(seed, "series of the MIP"),
         series_number=SERIES_NUMBERS[0],
         sop_instance_uid=_uid(seed, "MIP"),
@@ -68,19 +84,19 @@ def make_capture(scan: VolumeScan, seed: str | None = None) -> "SCImage":
         content_time=now.time(),
         series_date=now.date(),
         series_time=now.time(),
-        patient_id=_text(source, "PatientID"),
-        patient_name=source.get("PatientName"),
-        patient_birth_date=_text(source, "PatientBirthDate"),
-        patient_sex=source.get("PatientSex") or None,
-        accession_number=_text(source, "AccessionNumber"),
-        study_id=_text(source, "StudyID"),
-        study_date=source.get("StudyDate") or None,
-        study_time=source.get("StudyTime") or None,
-        referring_physician_name=source.get("ReferringPhysicianName"),
-        specific_character_set=source.get("SpecificCharacterSet"),
+        patient_id=texts["PatientID"],
+        patient_birth_date=texts["PatientBirthDate"],
+        patient_sex=texts["PatientSex"],
+        accession_number=texts["AccessionNumber"],
+        study_id=texts["StudyID"],
+        study_date=texts["StudyDate"],
+        study_time=texts["StudyTime"],
+        specific_character_set=copied.character_set,
         **_maker(),
     )
-    capture.SourceImageSequence = [_reference(header) for header in scan.headers]
+    for name in NAMES:  # which highdicom would quote in a warning where it doubts them
+        setattr(capture, name, texts[name])
+    capture.SourceImageSequence = [_reference(header) for header in scan.headers if _has_uids(header)]
     capture.ImageComments = f"White is no uptake, black is an SUV of {scan.suv_max:g} or more"
     capture.BurnedInAnnotation = "NO"
     capture.Laterality = ""  # neither side: the whole body
@@ -105,20 +121,23 @@ def make_segmentation(capture: "Dataset", mask: Mask, seed: str | None = None) -
         algorithm_type="AUTOMATIC",
         algorithm_identification=algorithm,
     )
-    segmentation = Segmentation(
-        source_images=[capture],
-        pixel_array=(mask[..., 0] > 0).astype(np.uint8),
-        segmentation_type="BINARY",
-        segment_descriptions=[tumour],
-        series_instance_uid=_uid(seed, "series of the mask"),
-        series_number=SERIES_NUMBERS[1],
-        sop_instance_uid=_uid(seed, "mask"),
-        instance_number=1,
-        series_description="Tumour on the PET MIP",
-        content_label="TUMOUR",
-        omit_empty_frames=False,
-        **_maker(),
-    )
+    with _nameless(capture):
+        segmentation = Segmentation(
+            source_images=[capture],
+            pixel_array=(mask[..., 0] > 0).astype(np.uint8),
+            segmentation_type="BINARY",
+            segment_descriptions=[tumour],
+            series_instance_uid=_uid(seed, "series of the mask"),
+            series_number=SERIES_NUMBERS[1],
+            sop_instance_uid=_uid(seed, "mask"),
+            instance_number=1,
+            series_description="Tumour on the PET MIP",
+            content_label="TUMOUR",
+            omit_empty_frames=False,
+            **_maker(),
+        )
+    for name in NAMES:
+        setattr(segmentation, name, capture.get(name))
     segmentation.PatientOrientation = list(PATIENT_ORIENTATION)
     return segmentation
 
@@ -156,6 +175,18 @@ def _reference(header: "Dataset") -> "Dataset":
     return item
 
 
-def _text(header: "Dataset", field: str) -> str | None:
-    value = header.get(field)
-    return None if value is None else str(value)
+def _has_uids(header: "Dataset") -> bool:
+    return bool(header.get("SOPClassUID") and header.get("SOPInstanceUID"))
+
+
+@contextmanager
+def _nameless(capture: "Dataset") -> Iterator[None]:
+    """Leave a capture's names empty for a while: highdicom would quote them in warnings."""
+    names = {name: capture.get(name) for name in NAMES}
+    for name in names:
+        setattr(capture, name, None)
+    try:
+        yield
+    finally:
+        for name, value in names.items():
+            setattr(capture, name, value)

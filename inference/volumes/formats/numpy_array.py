@@ -24,11 +24,13 @@ def read_array(file: BinaryIO, options: VolumeOptions) -> SlicedVolume:
         version = npy_format.read_magic(file)
         read_header = {(1, 0): npy_format.read_array_header_1_0, (2, 0): npy_format.read_array_header_2_0}
         shape, fortran_order, dtype = read_header[version](file)
-    except Exception:  # the header is a literal of Python's, whose parser raises MemoryError and many others
-        raise VolumeError("unreadable", "the file is no NumPy array that can be read") from None
+    except Exception as error:  # a damaged header leads to whatever its text says in Python
+        raise VolumeError(
+            "unreadable", f"the file is no NumPy array that can be read (its header: {type(error).__name__})"
+        ) from None
     if np.dtype(dtype).kind not in "iuf":
         raise VolumeError("unreadable", f"the array holds {shown(str(dtype))}, and not numbers")
-    sides = check_shape(shape)
+    sides = check_shape(_three_axes(shape))
     slice_axis = 2 if fortran_order else 0
     within = sides[:2] if fortran_order else sides[1:]
     slices = read_slices(
@@ -38,3 +40,10 @@ def read_array(file: BinaryIO, options: VolumeOptions) -> SlicedVolume:
         options.orientation or DEFAULT_ORIENTATION, options.spacing_mm or (1.0, 1.0, 1.0), sides
     )
     return SlicedVolume(sides, affine, slice_axis, slices, options.spacing_mm is not None)
+
+
+def _three_axes(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return a shape without its first axes of one, where there are more than three: a batch, a channel."""
+    while len(shape) > 3 and shape[0] == 1:
+        shape = shape[1:]
+    return shape

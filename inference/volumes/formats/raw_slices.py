@@ -9,6 +9,9 @@ import numpy.typing as npt
 from inference.preparation import FloatMap
 from inference.volumes.errors import VolumeError
 
+CHUNK_BYTES = 1 << 20
+MOST_BEHIND_BYTES = 64_000_000
+
 
 def read_slices(
     file: BinaryIO,
@@ -22,7 +25,8 @@ def read_slices(
 ) -> Iterator[FloatMap]:
     """Read `count` slices of `shape` from where a file stands: float32, scaled by slope and intercept.
 
-    Raises `VolumeError` where the file ends before its last slice.
+    Raises `VolumeError` where the file ends before its last slice, or, once that has been given, where
+    the file's own checksum says that it is damaged.
     """
     kind = np.dtype(dtype)
     size = shape[0] * shape[1] * kind.itemsize
@@ -35,6 +39,18 @@ def read_slices(
         if (slope, intercept) != (1.0, 0.0):
             scaled = scaled * np.float32(slope) + np.float32(intercept)
         yield scaled
+    _read_to_the_end(file)
+
+
+def _read_to_the_end(file: BinaryIO) -> None:
+    """Read what is behind the last slice: only at its end does a packed stream say whether it was whole."""
+    left = MOST_BEHIND_BYTES
+    while chunk := _read(file, CHUNK_BYTES):
+        left -= len(chunk)
+        if left < 0:
+            raise VolumeError(
+                "too_large", f"there are more than {MOST_BEHIND_BYTES / 1e6:.0f} MB behind the last slice"
+            )
 
 
 def _read(file: BinaryIO, size: int) -> bytes:

@@ -24,7 +24,8 @@ NOT_ACCEPTABLE = (400, 406, 501)
 def list_images(client: DICOMwebClient, series: PetSeries) -> list[str]:
     """Return the UIDs of a series' images, page by page, whatever the size of a server's pages is.
 
-    Raises `PacsError`, and `VolumeError` where there are more than are read of a folder.
+    Raises `PacsError` where the PACS lists fewer than it counts, and `VolumeError` where there are more than
+    are read of a folder.
     """
     found: dict[str, None] = {}
     while True:
@@ -38,6 +39,11 @@ def list_images(client: DICOMwebClient, series: PetSeries) -> list[str]:
         check_limits(len(found), 0, 0)
     if not found:
         raise PacsError("the series has no images: see `pacs query --study`")
+    if series.images is not None and len(found) < series.images:
+        raise PacsError(
+            f"the PACS lists {len(found)} images of the series and counts {series.images} "
+            "(NumberOfSeriesRelatedInstances): it limits its answers, or is still taking the series in"
+        )
     return sorted(found)
 
 

@@ -102,7 +102,7 @@ FAULTS: dict[str, tuple[Change, str, str]] = {
         "not_corrected",
         "DecayCorrection is 'NONE'",
     ),
-    "short pixels": (with_values(5, PixelData=b"\0" * 100), "unreadable", "pixels cannot be read"),
+    "short pixels": (with_values(5, PixelData=b"\0" * 100), "cut_short", "image 6 of the series is damaged"),
     "frames that are a name": (
         with_element("NumberOfFrames", "LO", "Doe^John"),
         "missing_field",
@@ -118,7 +118,7 @@ FAULTS: dict[str, tuple[Change, str, str]] = {
         "unreadable",
         "RadiopharmaceuticalInformationSequence is no sequence",
     ),
-    "frames": (with_values(NumberOfFrames=2), "wrong_shape", "several frames"),
+    "frames": (with_values(NumberOfFrames=2), "wrong_shape", "NumberOfFrames is not 1"),
 }
 
 

@@ -117,7 +117,7 @@ def test_headers_that_no_dicom_file_can_be_made_of_cost_no_result(
     client: httpx.Client, tmp_path: Path
 ) -> None:
     def odd(_: int, image: Dataset) -> Dataset:
-        image.PatientSex = "UNKNOWN"
+        del image.StudyInstanceUID
         return image
 
     write_series(make_volume(shape=(24, 20, 24)), tmp_path / "series", odd)

@@ -138,3 +138,36 @@ def test_a_few_other_files_make_a_series_no_folder_of_scans(tmp_path: Path) -> N
     for number in range(50):
         (tmp_path / "pictures" / f"z_{number:02d}.png").touch()
     assert names(find_sources([str(tmp_path / "pictures")], NOTHING)) == ["pictures"]
+
+
+@pytest.mark.parametrize(
+    "encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-8"], ids=str
+)
+@pytest.mark.parametrize("line", ["\r\n", "\n"], ids=["Windows", "Unix"])
+def test_a_list_is_read_in_whatever_encoding_it_comes(encoding: str, line: str) -> None:
+    listed = ["C:/scans/first.png", "scans/Müller 2.png", "c.png"]
+    sources = find_sources(["-"], io.BytesIO(line.join([*listed, ""]).encode(encoding)).read)
+    assert [source.path.as_posix() for source in sources] == listed
+
+
+@pytest.mark.parametrize("mark", ["be", "le"])
+def test_a_list_in_utf_16_with_its_mark_in_either_order(mark: str) -> None:
+    content = "\ufeffa.png\nb.png".encode(f"utf-16-{mark}")
+    assert names(find_sources(["-"], io.BytesIO(content).read)) == ["a", "b"]
+    with pytest.raises(ScanError, match="seems to be in utf-16, and is damaged: write it in UTF-8"):
+        find_sources(["-"], io.BytesIO(content + b"\0").read)
+
+
+def test_a_list_with_nul_between_names_stays_one() -> None:
+    content = b"\xef\xbb\xbfa.png\0b.png\0c\0"
+    assert names(find_sources(["-"], io.BytesIO(content).read)) == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("folder", ["scans [1]", "[abc]", "a?b", "study[2024]/pet*1", "[[]"])
+def test_a_glob_goes_through_folders_with_brackets_in_their_names(folder: str, tmp_path: Path) -> None:
+    (tmp_path / folder / "deep").mkdir(parents=True)
+    for name in ("a.png", "b.png", "deep/c.png"):
+        (tmp_path / folder / name).touch()
+    assert names(find_sources([f"{tmp_path}/{folder}/*.png"], NOTHING)) == ["a", "b"]
+    assert names(find_sources([f"{tmp_path}/{folder}/[b-z].png"], NOTHING)) == ["b"]
+    assert names(find_sources([f"{tmp_path}/{folder}/**/*.png"], NOTHING)) == ["a", "b", "c"]

@@ -137,3 +137,23 @@ def test_only_who_has_the_authoritys_certificate_trusts_the_pacs(
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(ssl.get_default_verify_paths().cafile))
     trusted = access(answering, scheme="https", ca=certificate)
     assert series_of_study(open_client(trusted), "1.2.3") == [SERIES]
+
+
+@pytest.mark.parametrize(
+    ("counted", "listed", "complete"),
+    [(96, 60, False), (96, 95, False), (1, 0, False), (60, 60, True), (None, 60, True), (59, 60, True)],
+)
+def test_a_pacs_that_lists_fewer_images_than_it_counts_is_not_taken_at_its_word(
+    counted: int | None, listed: int, complete: bool, answering: Answering
+) -> None:
+    """One that limits its answers, and knows no offset."""
+    rows = [{"00080018": {"vr": "UI", "Value": [f"1.2.5.{number}"]}} for number in range(listed)]
+    answering.answer = lambda _: Answer(body=json.dumps(rows).encode())
+    client = open_client(access(answering))
+    series = PetSeries("1.2.3", "1.2.4", images=counted)
+    if complete:
+        assert len(list_images(client, series)) == listed
+        return
+    said = f"lists {listed} images of the series and counts {counted}" if listed else "has no images"
+    with pytest.raises(PacsError, match=said):
+        list_images(client, series)
