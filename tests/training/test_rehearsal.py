@@ -11,7 +11,7 @@ from tests.training.fitting.test_fit import run_in_process
 from training.judging.paired_comparison import read_scores
 
 NOTE = "skip (tests/training/test_rehearsal.py runs it)"
-COMMAND = ["uv", "run", "python", "-m", "training"]
+COMMAND = ["uv", "run", "--group", "training", "python", "-m", "training"]
 PAGES = ("docs/training.md", "docs/judging.md")
 CHAIN = [
     *("phantoms", "split", "fit", "export", "quantize", "calibrate", "evaluate", "report"),
@@ -36,9 +36,9 @@ def test_the_documented_rehearsal_goes_from_data_to_scores(
             while "=" in words[0]:
                 name, _, value = words.pop(0).partition("=")
                 patch.setenv(name, value)
-            if words[:5] == COMMAND:
-                assert not run_in_process(patch, *words[5:]), words
-                done.append(words[5])
+            if words[: len(COMMAND)] == COMMAND:
+                assert not run_in_process(patch, *words[len(COMMAND) :]), words
+                done.append(words[len(COMMAND)])
             else:
                 subprocess.run(words, check=True)
     assert done == CHAIN
