@@ -59,7 +59,11 @@ class Origins:
             if not self._may_ask(scope["method"], headers):
                 await refuse(Refusal(403, FOREIGN_ORIGIN, "foreign_origin"))(scope, receive, send)
                 return
-            if self.checks_hosts and is_browsers(headers) and not self._knows(headers.get("host", "")):
+            if (
+                self.checks_hosts
+                and is_browsers(scope["method"], headers)
+                and not self._knows(headers.get("host", ""))
+            ):
                 await refuse(Refusal(403, UNKNOWN_HOST, "unknown_host"))(scope, receive, send)
                 return
         await self.app(scope, receive, send)
@@ -98,17 +102,17 @@ class Origins:
         return is_named or name == self.listens_on or _is_loopback_or_address(name)
 
 
-def is_browsers(headers: Headers) -> bool:
+def is_browsers(method: str, headers: Headers) -> bool:
     """Say whether a browser has sent a request, as far as that can be told.
 
     Over plain HTTP and to another name than localhost, browsers send no `Sec-Fetch-Site`, and with a GET
-    to the page's own origin no `Origin`. Node's `fetch` sends `Sec-Fetch-Mode`, and is none.
+    to the page's own origin no `Origin`: then only the name that they call themselves tells. A POST of
+    theirs always has an `Origin`; one without is a program's, whatever it calls itself. Node's `fetch`
+    sends `Sec-Fetch-Mode`, and is none.
     """
-    return (
-        "origin" in headers
-        or "sec-fetch-site" in headers
-        or headers.get("user-agent", "").startswith("Mozilla/")
-    )
+    if "origin" in headers or "sec-fetch-site" in headers:
+        return True
+    return method in ("GET", "HEAD") and headers.get("user-agent", "").startswith("Mozilla/")
 
 
 def _is_loopback_or_address(host: str) -> bool:
