@@ -3,12 +3,22 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from inference.preparation import PAD_MULTIPLE, Preparation
 
 WEIGHTS_FILE = "fold.safetensors"
 RUN_ID_FILE = "wandb_run_id.txt"
+
+
+def _multiples_of_32(crop_size: tuple[int, int]) -> tuple[int, int]:
+    if any(side < PAD_MULTIPLE or side % PAD_MULTIPLE for side in crop_size):
+        raise ValueError(f"both sides must be multiples of {PAD_MULTIPLE}")
+    return crop_size
+
+
+CropSize = Annotated[tuple[int, int], AfterValidator(_multiples_of_32)]
+"""Height and width of a crop, in px of the network's input."""
 
 
 class FitConfig(BaseModel):
@@ -24,7 +34,7 @@ class FitConfig(BaseModel):
     input_size: tuple[int, int] | None = None
     normalisation: Literal["uptake", "minmax"] = "uptake"
     grown_labels: bool = False
-    crop_size: tuple[int, int] = (320, 288)
+    crop_size: CropSize = (320, 288)
     augmentation: bool = True
     augmentations: Literal["default", "strong", "original"] = "default"
     vertical_flips: Annotated[float, Field(ge=0, le=1)] = 0.0
@@ -52,13 +62,6 @@ class FitConfig(BaseModel):
     @classmethod
     def _none_by_name(cls, encoder_weights: object) -> object:
         return None if encoder_weights == "none" else encoder_weights
-
-    @field_validator("crop_size")
-    @classmethod
-    def _multiple_of_32(cls, crop_size: tuple[int, int]) -> tuple[int, int]:
-        if any(side < PAD_MULTIPLE or side % PAD_MULTIPLE for side in crop_size):
-            raise ValueError(f"both sides must be multiples of {PAD_MULTIPLE}")
-        return crop_size
 
     @model_validator(mode="after")
     def _one_kind_of_resize(self) -> "FitConfig":

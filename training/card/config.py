@@ -5,7 +5,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from inference.preparation import PAD_MULTIPLE, Preparation
+from inference.preparation import Preparation
+from training.config import CropSize
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -24,7 +25,7 @@ class CardConfig(BaseModel):
     seed: int = 0
 
     input_scale: Annotated[float, Field(gt=0, le=4)] = 0.88
-    crop_size: tuple[int, int] = (384, 352)
+    crop_size: CropSize = (384, 352)
     patients_per_batch: Annotated[int, Field(ge=1)] = 20
     controls_per_batch: Annotated[int, Field(ge=0)] = 12
 
@@ -46,13 +47,6 @@ class CardConfig(BaseModel):
     closing_share: Annotated[float, Field(gt=0, lt=1)] = 0.08
     checkpoint_every_s: Annotated[float, Field(gt=0)] = 60.0
     compiled: bool = False
-
-    @field_validator("crop_size")
-    @classmethod
-    def _multiple_of_32(cls, crop_size: tuple[int, int]) -> tuple[int, int]:
-        if any(side < PAD_MULTIPLE or side % PAD_MULTIPLE for side in crop_size):
-            raise ValueError(f"both sides must be multiples of {PAD_MULTIPLE}")
-        return crop_size
 
     @field_validator("folds")
     @classmethod
