@@ -8,6 +8,7 @@ import numpy as np
 import openvino as ov
 
 from inference.engines.cores import usable_cores
+from inference.engines.freed_memory import give_back_freed_memory
 from inference.engines.quantization import quantize
 from inference.engines.unet_graph import build_graph
 from inference.errors import SettingsError
@@ -30,6 +31,7 @@ class OpenVinoEngine:
     """
 
     def __init__(self, folds: Sequence[FoldFile], *, precision: str) -> None:
+        give_back_freed_memory()
         core = ov.Core()
         _touch_arrays()
         ranges = [read_ranges(fold) for fold in folds]
