@@ -40,9 +40,11 @@ class Reader:
                 continue
             print(f"--- {snippet.place}\n{snippet.code_to_run}", flush=True)
             self.done |= snippet.commands()
+            started = time.monotonic()
             if status := self.run(snippet):
                 print(f"--- {snippet.place} failed with status {status}", flush=True)
                 return status
+            print(f"--- {snippet.place} took {time.monotonic() - started:.1f} s", flush=True)
         return 0
 
     def why_not(self, snippet: Snippet) -> str:

@@ -131,8 +131,10 @@ class Ensemble:
         return prepared.fold_maps.mean()
 
     def warm_up(self) -> None:
-        """Segment a blank scan, so that the first real one finds everything in place."""
-        self.predict(np.full(WARM_UP_SIZE, 255, dtype=np.uint8))
+        """Segment a blank scan in one pass a fold, so that the first real one finds everything in place."""
+        prepared = self._prepare(np.full(WARM_UP_SIZE, 255, dtype=np.uint8))
+        self._infer([prepared], self.tta_ops[: self.engine.views_per_pass], Deadline())
+        self._conclude(prepared, prepared.fold_maps.mean(), {})
 
     def identity(self) -> dict[str, Any]:
         """Return which folds answer, and how, as plain JSON values."""
