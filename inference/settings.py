@@ -125,6 +125,11 @@ class Settings(BaseSettings):
             raise ValueError("each must be a host's name such as scans.example.org or *.example.org, or *")
         return hosts
 
+    @field_validator("engine", "device", "precision", "log_format", mode="before")
+    @classmethod
+    def _lower_case(cls, name: object) -> object:
+        return name.lower() if isinstance(name, str) else name
+
     @field_validator("log_level", mode="before")
     @classmethod
     def _upper_case(cls, level: object) -> object:

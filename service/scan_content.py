@@ -3,6 +3,7 @@
 A form's file may be a volume, where the route takes them, and its files the slices of a DICOM series.
 """
 
+import codecs
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import BinaryIO
@@ -19,11 +20,12 @@ from service.forms import FORM, media_type, read_form
 from service.limits.body_limit import too_large
 from service.messages import TumorPredictRequestDto
 from service.problems import Refusal
-from utils import Scan, decode_image, decode_request
+from utils import JPEG_SIGNATURE, PNG_SIGNATURE, Scan, decode_image, decode_request
 
 PICTURES = ("image/png", "image/jpeg", "image/jpg", "application/octet-stream")
 READ_AS_JSON = ("", "application/x-www-form-urlencoded")
-"""`curl -d` names a form that it does not send, and many a client names nothing."""
+"""`curl -d` names a form that it does not send, and many a client names nothing. A picture is told from JSON
+by its first bytes."""
 
 MOST_SLICES = 2000
 """So many files a form may have. A part takes a kilobyte of memory, however small it is."""
@@ -44,7 +46,7 @@ class ScanContent:
         if self.is_picture:
             return decode_image(self.data)
         try:
-            body = TumorPredictRequestDto.model_validate_json(self.data)
+            body = TumorPredictRequestDto.model_validate_json(self.data.removeprefix(codecs.BOM_UTF8))
         except ValidationError as error:
             faults = [{**fault, "loc": ("body", *fault["loc"])} for fault in error.errors(include_url=False)]
             raise RequestValidationError(faults) from None
@@ -114,7 +116,8 @@ async def read_content(request: Request, max_bytes: int) -> ScanContent:
     if kind in PICTURES:
         return ScanContent(await request.body(), is_picture=True)
     if kind in READ_AS_JSON or kind.startswith("text/") or kind.endswith(("/json", "+json")):
-        return ScanContent(await request.body(), is_picture=False)
+        body = await request.body()
+        return ScanContent(body, is_picture=body.startswith((PNG_SIGNATURE, JPEG_SIGNATURE)))
     raise Refusal(
         415,
         "a scan is sent as JSON with 'img', as a form with 'file', or as the bytes of a PNG or JPEG file, "

@@ -13,13 +13,13 @@ from inference.cli.segment import segment
 from inference.cli.serve import serve
 from inference.cli.weights import weights
 from inference.errors import SegmentationError
-from inference.settings import INSTALLED
+from inference.settings import INSTALLED, misspelt_settings
 from inference.version import __version__
 
 app = typer.Typer(
     help="""Outline tumours on MIP-PET scans with the ensemble that the service runs.
 
-**A first mask:** `python -m inference segment samples/phantom_1.png` leaves a mask, an overlay and a line of
+**A first mask:** `python -m inference segment scan.png` leaves a mask, an overlay and a line of
 findings in `results/segment/`.
 
 Settings come from the environment or from `.env`, as the service's do: `python -m inference info` shows them.
@@ -44,11 +44,15 @@ def show_version(wanted: bool) -> None:
 
 @app.callback()
 def options(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", help="Show the version.", callback=show_version, is_eager=True)
     ] = False,
 ) -> None:
-    """Take what stands before a command."""
+    """Take what stands before a command, and tell of settings that are misspelt."""
+    if context.invoked_subcommand != "serve":  # the service tells of them itself
+        for sentence in misspelt_settings():
+            tell(f"warning: {sentence}")
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -16,7 +16,7 @@ def serve(
         int | None, typer.Option(min=0, max=65535, help="The port, instead of PORT; 0 takes a free one.")
     ] = None,
 ) -> None:
-    """Start the service, as `uv run api.py` does; Ctrl-C ends it.
+    """Start the service and its page; Ctrl-C ends it.
 
     - `python -m inference serve` answers on this machine alone
     - `python -m inference serve --host 0.0.0.0 --port 80` answers whoever reaches it: set `API_KEY`

@@ -99,8 +99,9 @@ def _parse(path: Path, left_out: Sequence[str]) -> EnsembleFile:
         return EnsembleFile.model_validate_json(json.dumps(content))
     except OSError:
         raise WeightsError(
-            f"{path} is missing: set MODELS_DIR to a folder that `python -m training export` or `python -m "
-            "inference export` made, or name W&B artifacts in MODEL_ARTIFACTS"
+            f"{path} is missing: leave MODELS_DIR empty for the folds that come with this, set it to a "
+            "folder that `python -m training export` or `python -m inference export` made, or name W&B "
+            "artifacts in MODEL_ARTIFACTS"
         ) from None
     except ValidationError as error:
         fault = error.errors()[0]

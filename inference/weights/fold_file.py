@@ -75,7 +75,8 @@ def read_fold(path: Path, *, expected_sha256: str | None = None, artifact: str |
     if expected_sha256 is not None and sha256 != expected_sha256:
         raise WeightsError(
             f"{path} is not the file that ensemble.json lists (SHA-256 {sha256[:12]}..., expected "
-            f"{expected_sha256[:12]}...): restore it with `git checkout -- {path}`, or export the folds again"
+            f"{expected_sha256[:12]}...): restore it, in a checkout with `git checkout -- {path}`, or export "
+            "the folds again"
         )
     described = describe(path, artifact)
     if path.suffix == SAFETENSORS_SUFFIX:

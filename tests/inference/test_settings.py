@@ -30,6 +30,13 @@ def test_dot_env_is_read_and_the_environment_wins(
     assert settings.pred_threshold is None
 
 
+def test_choices_are_taken_in_any_case(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PRECISION", "BF16")
+    monkeypatch.setenv("LOG_LEVEL", "debug")
+    settings = read_settings()
+    assert (settings.precision, settings.log_level) == ("bf16", "DEBUG")
+
+
 @pytest.mark.parametrize("name", ["MODEL_ARTIFACTS", "MODEL_ARTIFACT"])
 def test_artifacts_are_separated_by_commas(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(name, "a/b/c:v1, a/b/d:v2,")

@@ -43,6 +43,19 @@ def test_a_command_that_does_not_exist_is_said(capsys: pytest.CaptureFixture[str
     assert "segmnt" in capsys.readouterr().err
 
 
+def test_a_misspelt_setting_is_told_by_every_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path(".env").write_text("PRECISON=f32\n")
+    assert main(["segment", "nothing.png"]) == 1
+    told = capsys.readouterr().err.splitlines()
+    assert (
+        told[0] == "warning: .env has PRECISON, which is no setting and changes nothing: is PRECISION meant?"
+    )
+    assert "nothing.png" in told[1]
+
+
 def test_export_does_not_overwrite_the_folds_that_it_reads(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

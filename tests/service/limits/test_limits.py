@@ -1,5 +1,6 @@
 """What nobody may do: hold on, send too much, or send what is no scan. All of it by raw sockets."""
 
+import codecs
 import http.client
 import json
 import socket
@@ -173,9 +174,12 @@ def test_a_picture_alone_is_a_scan_and_another_type_is_415(server: Server, phant
     data = file_bytes(phantom.grey)
     masks = [
         server.post("/predict", content=data, headers={"Content-Type": content_type}).json()["img"]
-        for content_type in ("image/png", "application/octet-stream")
+        for content_type in ("image/png", "application/octet-stream", "application/x-www-form-urlencoded", "")
     ]
     masks.append(server.post("/predict", json={"img": as_base64(data)}).json()["img"])
+    marked = codecs.BOM_UTF8 + json.dumps({"img": as_base64(data)}).encode()  # as PowerShell writes it
+    json_type = {"Content-Type": "application/json"}
+    masks.append(server.post("/predict", content=marked, headers=json_type).json()["img"])
     assert len(set(masks)) == 1
     for content_type in ("application/dicom", "image/tiff", "video/mp4", "application/xml"):
         refused = server.post("/predict", content=data, headers={"Content-Type": content_type})
