@@ -28,7 +28,6 @@ IMPORT = re.compile(r"^(\s*from )(?=(?:api|inference|service|utils)\b)", re.MULT
 COMMANDS = {
     "start with `uv run --group torch api.py`": "install it with `uv tool install --with torch --with "
     "segmentation-models-pytorch WHEEL`",
-    "uv run --group torch api.py": "uv tool install --with torch --with segmentation-models-pytorch WHEEL",
     "uv sync --reinstall-package openvino": "pip install --force-reinstall openvino",
     "uv run api.py": "tumor-segmentation serve",
     "uv run python -m inference": "tumor-segmentation",

@@ -8,12 +8,13 @@ BLOCKS, BLOCK_BYTES = 64, 4 << 20
 KEPT_AT_MOST_MIB = 0.25 * BLOCKS * BLOCK_BYTES / (1 << 20)
 
 HOLES = f"""
+import os
 from pathlib import Path
 import numpy as np
 from inference.engines.freed_memory import give_back_freed_memory
 
 def resident_mib():
-    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 2**20
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 {{call}}
 np.ones(4 * {BLOCK_BYTES}, np.uint8)  # freed: glibc cuts smaller ones out of a heap now
